@@ -1,0 +1,50 @@
+# Every command of the course. `make` alone lists them.
+
+VENV := .venv
+PYTHON ?= python3
+# A particular torch, installed before everything else; see "Without a GPU" in README.md.
+TORCH ?=
+
+python := $(VENV)/bin/python
+installed := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run lab test notebooks pocket badges bench clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+run: $(installed) ## from a clone to a picture: notebook 01, start to end
+	@$(python) tools/execute.py notebooks/01_pipeline_basics.ipynb
+	@echo "The first picture it made: out/first_picture.png"
+
+lab: $(installed) ## open the course in JupyterLab
+	@$(python) -m jupyterlab --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/01_pipeline_basics.ipynb
+
+test: $(installed) ## check the code, then run every test; no network needed
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(python) -m pytest
+
+notebooks: $(installed) ## every notebook at its full values, as pages in out/
+	@$(python) tools/execute.py notebooks/*.ipynb
+
+pocket: $(installed) ## train the pocket model; goes on from its last checkpoint
+	@$(python) -m pocket.train
+
+badges: $(installed) ## write badges and set-up cells from helpers.REPO and TAG
+	@$(python) tools/badges.py
+
+bench: $(installed) ## measure a picture's time and memory
+	@$(python) benchmarks/pipeline.py
+
+clean: ## delete out/ and the virtual environment
+	rm -rf out $(VENV)
+
+# Installs once, and again only when the requirements change.
+$(installed): requirements.txt requirements-local.txt
+	@test -x $(python) || $(PYTHON) -m venv $(VENV)
+	$(if $(TORCH),$(python) -m pip install --quiet $(TORCH))
+	$(python) -m pip install --quiet -r requirements-local.txt
+	@touch $@

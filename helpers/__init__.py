@@ -1,0 +1,13 @@
+"""What every notebook imports: small, flat, one job per file.
+
+    device    which machine is this, and in which numbers does it compute
+    models    the catalogue, and ``load``: from a name to a pipeline that fits
+    memory    how much a pipeline takes, how to make it take less, how to let it go
+    images    grids with labels; files that carry the settings that made them
+    forms     what a learner typed: every mistake gets one clear sentence
+
+Importing this package imports nothing else.
+"""
+
+REPO = "OWNER/NAME"  # the one place that holds the address on GitHub
+TAG = "v0.1.0"  # what a notebook opened in Colab fetches

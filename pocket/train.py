@@ -1,0 +1,421 @@
+"""Train the pocket model from nothing: ``python -m pocket.train`` (or ``make pocket``).
+
+Four stages; each resumes from its last checkpoint when the command is run again:
+
+1. draw the pictures (``pocket.world``);
+2. the VAE, on crops, then encode every picture once;
+3. the text encoder, contrastively, against an image encoder on those latents;
+4. the U-Net, to predict the noise, the text encoder held still.
+
+The finished folder goes to ``pocket/model``. Runs on CUDA or on the CPU, whichever is
+there. Every step draws its randomness from (seed, stage, step), so a run that was
+stopped and resumed sees what an unbroken one would have seen.
+"""
+
+import argparse
+import copy
+import json
+import multiprocessing
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from pocket import world
+from pocket.architecture import (
+    MAX_TOKENS,
+    MODEL_DIR,
+    Contrast,
+    centre_latents,
+    make_scheduler,
+    make_text_encoder,
+    make_tokenizer,
+    make_unet,
+    make_vae,
+    save_pipeline,
+)
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+SECONDS_BETWEEN_CHECKPOINTS = 180
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything. Batches are pictures; steps are optimiser steps."""
+
+    seed: int = 0
+    pictures: int = 40_000
+    vae_steps: int = 2_600
+    vae_batch: int = 24
+    vae_crop: int = 64
+    vae_rate: float = 2e-3
+    kl_weight: float = 1e-4
+    edge_weight: float = 0.5
+    text_steps: int = 2_000
+    text_batch: int = 192
+    text_rate: float = 1e-3
+    unet_steps: int = 8_500
+    unet_batch: int = 32
+    unet_rate: float = 1e-3
+    weight_cap: float = 40.0
+    prompt_drop: float = 0.1
+    ema: float = 0.999
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the training runs and in which precision its matrix products are."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, self.dtype, enabled=self.dtype != torch.float32
+        )
+
+
+def find_machine() -> Machine:
+    """CUDA if there is one; bfloat16 where a matrix product is faster in it."""
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Machine(torch.device("cuda"), torch.bfloat16 if fast else torch.float32)
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.ones(1024, 1024, dtype=dtype)
+        a @ a
+        start = time.perf_counter()
+        for _ in range(4):
+            a @ a
+        return time.perf_counter() - start
+
+    fast = seconds(torch.bfloat16) < 0.7 * seconds(torch.float32)
+    return Machine(torch.device("cpu"), torch.bfloat16 if fast else torch.float32)
+
+
+def generator(*key: int | str) -> random.Random:
+    return random.Random("/".join(map(str, key)))
+
+
+def run(
+    stage: str,
+    trained: nn.Module,
+    loss_of: Callable[[random.Random], torch.Tensor],
+    steps: int,
+    rate: float,
+    recipe: Recipe,
+    decay: float = 0.3,
+) -> nn.Module:
+    """Train one stage, resuming from its checkpoint; return its moving average.
+
+    The learning rate warms up over 100 steps, stays, and falls to nothing over the last
+    ``decay`` of the steps. Losses go to ``<stage>.jsonl`` beside the checkpoint, with
+    the hours spent so far.
+
+    Args:
+        stage: Name of the checkpoint and of the log.
+        trained: What is trained, on its device.
+        loss_of: Gives the loss of one step from that step's random numbers.
+        steps: Optimiser steps in all.
+        rate: Highest learning rate.
+        recipe: For the seed and the moving average.
+        decay: Share of the steps over which the rate falls.
+
+    Returns:
+        A copy of ``trained`` with the exponential moving average of its weights.
+    """
+    CHECKPOINTS.mkdir(exist_ok=True)
+    path, log_path = CHECKPOINTS / f"{stage}.pt", CHECKPOINTS / f"{stage}.jsonl"
+    average = copy.deepcopy(trained).requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        trained.parameters(), rate, (0.9, 0.99), weight_decay=0.01
+    )
+    step, seconds = 0, 0.0
+    if path.exists():
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        step, seconds = state["step"], state["seconds"]
+        trained.load_state_dict(state["trained"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+
+    def save() -> None:
+        state = {
+            "step": step,
+            "seconds": seconds + time.perf_counter() - start,
+            "trained": trained.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        torch.save(state, path.with_suffix(".tmp"))
+        os.replace(path.with_suffix(".tmp"), path)  # never half a checkpoint
+
+    start = saved = time.perf_counter()
+    bar = tqdm(total=steps, initial=step, desc=stage, mininterval=5, smoothing=0.05)
+    recent: list[float] = []
+    averaged = [p for p in average.parameters()]
+    while step < steps:
+        factor = min(1.0, (step + 1) / 100, (steps - step) / (decay * steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor
+        torch.manual_seed(hash_of(recipe.seed, stage, step))
+        loss = loss_of(generator(recipe.seed, stage, step))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+        optimizer.step()
+        keep = min(recipe.ema, (step + 1) / (step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(averaged, list(trained.parameters()), 1 - keep)
+        step += 1
+        recent.append(loss.item())
+        bar.update()
+        if step % 50 == 0 or step == steps:
+            mean = sum(recent) / len(recent)
+            hours = (seconds + time.perf_counter() - start) / 3600
+            with log_path.open("a") as log:
+                log.write(
+                    json.dumps({"step": step, "loss": mean, "hours": hours}) + "\n"
+                )
+            bar.set_postfix(loss=f"{mean:.4f}")
+            recent.clear()
+        if step == steps or time.perf_counter() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+            save()
+            saved = time.perf_counter()
+    bar.close()
+    return average.eval()
+
+
+def hash_of(*key: int | str) -> int:
+    return generator(*key).getrandbits(62)
+
+
+# --- 1: pictures --------------------------------------------------------------------
+
+
+def _draw(job: tuple[int, int, int]) -> tuple[np.ndarray, list[world.Spec]]:
+    seed, index, count = job
+    return world.pictures(hash_of(seed, "pictures", index), count)
+
+
+def draw_pictures(recipe: Recipe) -> tuple[np.ndarray, list[world.Spec]]:
+    """Draw the training set on all cores; kept on disk as one array.
+
+    Returns:
+        uint8 pictures (count, 128, 128, 3), and what each shows.
+    """
+    CHECKPOINTS.mkdir(exist_ok=True)
+    path = CHECKPOINTS / f"pictures-{recipe.seed}-{recipe.pictures}.npy"
+    specs_path = path.with_suffix(".json")
+    if not specs_path.exists():
+        each = 500
+        jobs = [(recipe.seed, i, each) for i in range(-(-recipe.pictures // each))]
+        shape = (len(jobs) * each, world.SIZE, world.SIZE, 3)
+        out = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        specs: list[world.Spec] = []
+        with multiprocessing.get_context("spawn").Pool() as pool:
+            for part, more in tqdm(pool.imap(_draw, jobs), "pictures", len(jobs)):
+                out[len(specs) : len(specs) + each] = part
+                specs += more
+        out.flush()
+        specs_path.write_text(json.dumps([vars(s) for s in specs]))
+    specs = [
+        world.Spec(**{**d, "subjects": tuple(d["subjects"])})
+        for d in json.loads(specs_path.read_text())
+    ]
+    return np.load(path, mmap_mode="r"), specs
+
+
+def to_tensor(pictures: np.ndarray, machine: Machine) -> torch.Tensor:
+    """uint8 (batch, height, width, 3) to floats -1 to 1, (batch, 3, height, width)."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).to(machine.device)
+    return tensor.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+# --- 2: VAE -------------------------------------------------------------------------
+
+
+def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
+
+
+def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Module:
+    """L1 on pixels and on their differences, with a very light KL term."""
+    torch.manual_seed(recipe.seed)
+    vae = make_vae().to(machine.device, memory_format=torch.channels_last)
+    room = world.SIZE - recipe.vae_crop
+
+    def loss_of(rng: random.Random) -> torch.Tensor:
+        crops = []
+        for _ in range(recipe.vae_batch):
+            i, x, y = (
+                rng.randrange(len(pictures)),
+                rng.randint(0, room),
+                rng.randint(0, room),
+            )
+            crops.append(pictures[i, y : y + recipe.vae_crop, x : x + recipe.vae_crop])
+        image = to_tensor(np.stack(crops), machine)
+        with machine.autocast():
+            posterior = vae.encode(image).latent_dist
+            decoded = vae.decode(posterior.sample()).sample.float()
+        loss = F.l1_loss(decoded, image)
+        for a, b in zip(edges(decoded), edges(image), strict=True):
+            loss = loss + recipe.edge_weight * F.l1_loss(a, b)
+        return (
+            loss + recipe.kl_weight * posterior.kl().mean() / posterior.mean[0].numel()
+        )
+
+    return run("vae", vae, loss_of, recipe.vae_steps, recipe.vae_rate, recipe)
+
+
+@torch.no_grad()
+def encode_pictures(
+    recipe: Recipe, machine: Machine, vae: nn.Module, pictures: np.ndarray
+) -> torch.Tensor:
+    """Encode every picture once, centre the VAE's latents, and keep them on disk.
+
+    Returns:
+        Latents of mean 0 and deviation 1 per channel, float16 (count, 4, 16, 16).
+    """
+    path = CHECKPOINTS / "latents.pt"
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        vae.load_state_dict(state["vae"])
+        return state["latents"]
+    out = []
+    for i in tqdm(range(0, len(pictures), 50), "encode", mininterval=5):
+        with machine.autocast():
+            mean = vae.encode(to_tensor(pictures[i : i + 50], machine)).latent_dist.mean
+        out.append(mean.float().cpu())
+    latents = torch.cat(out)
+    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    centre_latents(vae, mean.to(machine.device), std.to(machine.device))
+    latents = ((latents - mean[:, None, None]) / std[:, None, None]).half()
+    torch.save({"vae": vae.state_dict(), "latents": latents}, path)
+    return latents
+
+
+# --- 3: text encoder ----------------------------------------------------------------
+
+
+def train_text(
+    recipe: Recipe, machine: Machine, latents: torch.Tensor, specs: list[world.Spec]
+) -> Contrast:
+    """CLIP's loss: in a batch, each caption finds its picture and vice versa."""
+    torch.manual_seed(recipe.seed)
+    tokenizer = make_tokenizer(world.words())
+    contrast = Contrast(make_text_encoder(tokenizer)).to(machine.device)
+
+    def loss_of(rng: random.Random) -> torch.Tensor:
+        picks = [rng.randrange(len(specs)) for _ in range(recipe.text_batch)]
+        captions = [world.caption(specs[i], rng) for i in picks]
+        ids = tokenizer(
+            captions,
+            padding=True,
+            truncation=True,
+            max_length=MAX_TOKENS,
+            return_tensors="pt",
+        ).input_ids
+        batch = latents[picks].float()
+        batch = batch + 0.1 * torch.randn_like(batch)
+        with machine.autocast():
+            scores = contrast(batch.to(machine.device), ids.to(machine.device)).float()
+        same = torch.arange(len(picks), device=machine.device)
+        return (F.cross_entropy(scores, same) + F.cross_entropy(scores.T, same)) / 2
+
+    return run("text", contrast, loss_of, recipe.text_steps, recipe.text_rate, recipe)
+
+
+# --- 4: U-Net -----------------------------------------------------------------------
+
+
+def train_unet(
+    recipe: Recipe,
+    machine: Machine,
+    latents: torch.Tensor,
+    specs: list[world.Spec],
+    text_encoder: nn.Module,
+) -> nn.Module:
+    """Predict the noise; the loss is weighed by 1 / alpha_bar, capped.
+
+    Without the weight a picture's overall colour, which the noisiest steps decide,
+    hardly counts, and follows the seed instead of the prompt. Timesteps are spread
+    evenly over each batch, one per stratum.
+    """
+    torch.manual_seed(recipe.seed)
+    tokenizer = make_tokenizer(world.words())
+    unet = make_unet().to(machine.device, memory_format=torch.channels_last)
+    if machine.device.type == "cpu":  # SDPA's backward pass in bfloat16 is slow on CPUs
+        unet.set_attn_processor(AttnProcessor())
+    text_encoder = text_encoder.to(machine.device).eval().requires_grad_(False)
+    alpha_bar = make_scheduler().alphas_cumprod.to(machine.device)
+    weights = (1 / alpha_bar).clamp(max=recipe.weight_cap)
+    weights = weights / weights.mean()
+
+    def loss_of(rng: random.Random) -> torch.Tensor:
+        n = recipe.unet_batch
+        picks = [rng.randrange(len(specs)) for _ in range(n)]
+        captions = [
+            "" if rng.random() < recipe.prompt_drop else world.caption(specs[i], rng)
+            for i in picks
+        ]
+        ids = tokenizer(
+            captions,
+            padding="max_length",
+            truncation=True,
+            max_length=MAX_TOKENS,
+            return_tensors="pt",
+        ).input_ids
+        clean = latents[picks].float().to(machine.device)
+        noise = torch.randn_like(clean)
+        t = ((torch.arange(n) + torch.rand(n)) / n * len(alpha_bar)).long()
+        t = t.clamp(max=len(alpha_bar) - 1).to(machine.device)
+        a = alpha_bar[t][:, None, None, None]
+        noisy = a.sqrt() * clean + (1 - a).sqrt() * noise
+        with machine.autocast():
+            with torch.no_grad():
+                text = text_encoder(ids.to(machine.device)).last_hidden_state
+            noise_pred = unet(noisy, t, text).sample.float()
+        each = F.mse_loss(noise_pred, noise, reduction="none").mean((1, 2, 3))
+        return (each * weights[t]).mean()
+
+    return run("unet", unet, loss_of, recipe.unet_steps, recipe.unet_rate, recipe)
+
+
+def train(recipe: Recipe) -> None:
+    """Run all four stages and write ``pocket/model``."""
+    machine = find_machine()
+    print(f"Training on {machine.device}, matrix products in {machine.dtype}.")
+    pictures, specs = draw_pictures(recipe)
+    vae = train_vae(recipe, machine, pictures)
+    latents = encode_pictures(recipe, machine, vae, pictures)
+    contrast = train_text(recipe, machine, latents, specs)
+    unet = train_unet(recipe, machine, latents, specs, contrast.text_encoder)
+    tokenizer = make_tokenizer(world.words())
+    save_pipeline(
+        MODEL_DIR, vae.cpu(), contrast.text_encoder.cpu(), tokenizer, unet.cpu()
+    )
+    print(f"Saved to {MODEL_DIR}.")
+
+
+def main() -> None:
+    """Read the command line: every number of the recipe is an option."""
+    parser = argparse.ArgumentParser(
+        description="Train the pocket model; resumes by itself."
+    )
+    for name, value in vars(Recipe()).items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=type(value), default=value, help="%(default)s")
+    train(replace(Recipe(), **vars(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,611 @@
+"""The world of the pocket model: pictures drawn by code, each with its caption.
+
+A :class:`Spec` says what a picture shows; :func:`render` draws it, :func:`caption` puts
+it into words and :func:`sample` invents one. Subjects are glyphs of the Noto Color
+Emoji font (OFL; Debian package ``fonts-noto-color-emoji``). Everything follows from a
+``random.Random``, so the same seed gives the same world.
+
+What is never shown in training is named here and nowhere else:
+:data:`HELD_OUT_SUBJECTS` (whole glyphs, kept for textual inversion and DreamBooth) and
+:func:`is_held_out` (combinations; quality is reported on these only).
+"""
+
+import os
+import random
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+
+SIZE = 128  # pixels per side
+FONT_PATHS = (
+    "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",
+    "/usr/share/fonts/noto/NotoColorEmoji.ttf",
+    "NotoColorEmoji.ttf",
+)
+
+# fmt: off
+SUBJECTS = {
+    # animals
+    "cat": "🐈", "dog": "🐕", "wolf": "🐺", "fox": "🦊", "rabbit": "🐇", "frog": "🐸",
+    "horse": "🐎", "hippo": "🦛", "giraffe": "🦒", "snake": "🐍", "swan": "🦢",
+    "elephant": "🐘", "rhino": "🦏", "lion": "🦁", "tiger": "🐅", "panda": "🐼",
+    "koala": "🐨", "monkey": "🐒", "kangaroo": "🦘", "camel": "🐫", "llama": "🦙",
+    "zebra": "🦓", "deer": "🦌", "cow": "🐄", "pig": "🐖", "sheep": "🐑", "goat": "🐐",
+    "mouse": "🐁", "squirrel": "🐿️", "hedgehog": "🦔", "bat": "🦇", "sloth": "🦥",
+    "raccoon": "🦝", "turtle": "🐢", "crocodile": "🐊", "dinosaur": "🦕",
+    "dragon": "🐉", "unicorn": "🦄", "whale": "🐋", "dolphin": "🐬", "shark": "🦈",
+    "octopus": "🐙", "crab": "🦀", "fish": "🐠", "snail": "🐌", "butterfly": "🦋",
+    "bee": "🐝", "ladybug": "🐞", "spider": "🕷️", "penguin": "🐧", "owl": "🦉",
+    "eagle": "🦅", "duck": "🦆", "parrot": "🦜", "flamingo": "🦩", "peacock": "🦚",
+    "rooster": "🐓", "chick": "🐤",
+    # people, and those who are nearly
+    "astronaut": "🧑‍🚀", "robot": "🤖", "alien": "👽", "ghost": "👻", "wizard": "🧙",
+    "ninja": "🥷", "princess": "👸", "woman": "👩", "man": "👨", "baby": "👶",
+    "mermaid": "🧜‍♀️", "snowman": "⛄", "teddy": "🧸",
+    # things
+    "castle": "🏰", "house": "🏠", "car": "🚗", "bus": "🚌", "train": "🚂",
+    "bicycle": "🚲", "sailboat": "⛵", "rocket": "🚀", "airplane": "✈️",
+    "helicopter": "🚁", "tractor": "🚜", "balloon": "🎈", "umbrella": "☂️",
+    "guitar": "🎸", "trumpet": "🎺", "drum": "🥁", "camera": "📷", "clock": "⏰",
+    "teapot": "🫖", "cake": "🎂", "pizza": "🍕", "burger": "🍔", "banana": "🍌",
+    "apple": "🍎", "strawberry": "🍓", "pineapple": "🍍", "mushroom": "🍄",
+    "cactus": "🌵", "tree": "🌳", "sunflower": "🌻", "pumpkin": "🎃", "football": "⚽",
+    "boot": "🥾",
+}
+HELD_OUT_SUBJECTS = {
+    "dodo": "🦤", "mammoth": "🦣", "jellyfish": "🪼", "moai": "🗿", "pinata": "🪅",
+    "nesting doll": "🪆",
+}
+COLOURS = {
+    "red": (218, 44, 40), "orange": (247, 142, 30), "yellow": (252, 220, 56),
+    "green": (56, 158, 70), "blue": (38, 96, 206), "purple": (130, 56, 170),
+    "pink": (250, 158, 196), "brown": (124, 80, 46), "black": (24, 24, 26),
+    "white": (248, 248, 246),
+}
+SCENES = {  # name: the ways a caption says it
+    "city": ("in the city", "in new york city", "in a neon lit city at dusk",
+             "in futuristic cities"),
+    "beach": ("on the beach", "at the beach", "by the sea"),
+    "forest": ("in the forest", "in a forest", "among the trees"),
+    "snow": ("in the snow", "in the snowy mountains", "in winter"),
+    "desert": ("in the desert", "in a desert"),
+    "space": ("in space", "among the stars"),
+    "stage": ("on a stage", "on a stage at the theatre", "at the theatre"),
+    "underwater": ("under the sea", "underwater"),
+    "moon": ("under the moon", "howling at the moon", "at night under the moon"),
+    "rug": ("on a pink rug", "sitting on a pink rug"),
+}
+STYLES = {  # name: (prefixes before the subject, suffixes after everything)
+    "photograph": (("", "", "", "a photograph of ", "a photo of "),
+                   ("", "", ", photorealistic", ", ultra realistic photo")),
+    "watercolour": (("a watercolour of ", "a watercolour painting of "),
+                    (", watercolour", " in watercolour", ", watercolor")),
+    "oil painting": (("an oil painting of ", "a painting of "),
+                     (", oil painting", ", renaissance oil painting",
+                      " as an oil painting")),
+    "pencil sketch": (("a pencil sketch of ", "a sketch of ", "a drawing of "),
+                      (", pencil sketch", ", pencil drawing")),
+    "pixel art": (("pixel art of ",), (", pixel art", " in pixel art style")),
+    "wood carving": (("a wood carving of ", "a wooden carving of "),
+                     (", wood carving", " carved in wood")),
+    "sticker": (("a sticker of ",), (", sticker", " as a sticker")),
+    "comic": (("a comic of ", "a comic book drawing of "), (", comic book style",)),
+}
+WORN = {  # name: (glyph, ways to say it, width, x, y): shares of the subject's box
+    "sunglasses": ("🕶️", ("wearing sunglasses", "with sunglasses"), 0.62, 0.5, 0.30),
+    "hat": ("🎩", ("wearing a hat", "with a hat", "wearing a top hat"), 0.62, 0.5, 0.0),
+    "scarf": ("🧣", ("wearing a scarf", "with a scarf"), 0.5, 0.5, 0.62),
+    "phone": ("📱", ("holding a phone", "with a phone",
+                     "watching instagram on a phone"), 0.30, 0.88, 0.72),
+    "leaf": ("🍃", ("eating a leaf", "with a leaf"), 0.38, 0.12, 0.66),
+    "gift": ("🎁", ("holding a gift", "with a gift"), 0.40, 0.86, 0.76),
+    "stilts": ("", ("on stilts", "walking on stilts"), 0.0, 0.5, 1.0),
+}
+RELATIONS = {
+    "beside": ("beside", "next to", "and"), "on": ("on", "on top of"),
+    "riding": ("riding",),
+}
+SIZES = {"small": (44, 56), "": (66, 84), "large": (96, 112)}  # longest side, pixels
+ALIASES = {"hippo": ("pygmy hippo",), "dog": ("labrador",), "rabbit": ("bunny",),
+           "teddy": ("teddy bear",), "car": ("cars",), "woman": ("girl", "person"),
+           "man": ("boy",), "dinosaur": ("dino",)}
+PLURALS = {"frog": "frogs"}
+NOISE = (  # words of real prompts that mean nothing here, and so do no harm
+    "highly detailed", "4k", "8k", "trending on artstation", "artisan", "masterpiece",
+    "best quality", "cinematic", "by van gogh", "by vermeer",
+    "in the style of paul signac", "in the style of vermeer", "by rembrandt",
+    "dystopian", "abandoned", "overgrown", "futuristic", "sharp focus", "award winning",
+    "dramatic lighting", "with a pearl earring", "reading", "jaywalking",
+    "walking down the street", "beautiful", "cute", "hd", "a picture", "blurry",
+    "grainy", "low resolution", "overexposed", "watermark", "text", "logo",
+    "extra limbs", "people", "bad", "ugly", "deformed", "low quality", "very",
+    "through a downtown street", "a hitchcock scene", "portrait", "no text",
+    "the best", "without people", "not blurry",
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one picture shows.
+
+    Attributes:
+        subjects: One or two names from ``SUBJECTS`` (or ``HELD_OUT_SUBJECTS``).
+        background: A name from ``COLOURS`` or ``SCENES``.
+        style: A name from ``STYLES``.
+        relation: A name from ``RELATIONS`` when there are two subjects, else "".
+        size: "small", "" (medium) or "large".
+        worn: What the first subject wears or holds, a name from ``WORN``, or "".
+    """
+
+    subjects: tuple[str, ...]
+    background: str
+    style: str = "photograph"
+    relation: str = ""
+    size: str = ""
+    worn: str = ""
+
+
+def vocabulary() -> dict[str, list[str]]:
+    """Return all the model was taught to draw, by part of the prompt, for people."""
+    return {
+        "subjects": sorted(SUBJECTS),
+        "colours": list(COLOURS),
+        "scenes": [ways[0] for ways in SCENES.values()],
+        "styles": list(STYLES),
+        "worn or held": [ways[0] for _, ways, *_ in WORN.values()],
+        "relations": list(RELATIONS),
+        "sizes": [s for s in SIZES if s],
+    }
+
+
+def words() -> list[str]:
+    """Return every word a caption can contain, sorted: the tokenizer's vocabulary."""
+    parts: list[str] = [*SUBJECTS, *HELD_OUT_SUBJECTS, *COLOURS, *STYLES, *WORN]
+    parts += [*NOISE, *SIZES, *PLURALS.values(), "background", "wall"]
+    parts += ["in front of", "big", "a", "an", "sks"]  # sks: DreamBooth's rare word
+    for ways in (*SCENES.values(), *RELATIONS.values(), *ALIASES.values()):
+        parts += ways
+    for _, ways, *_ in WORN.values():
+        parts += ways
+    for prefixes, suffixes in STYLES.values():
+        parts += [*prefixes, *suffixes]
+    return sorted(set(" ".join(parts).lower().replace(",", " ").split()))
+
+
+def is_held_out(spec: Spec) -> bool:
+    """Say whether a combination is kept out of training.
+
+    One pair in fifteen of (subject, background) and of (subject, style), and one pair
+    in ten of (subject, other subject), picked by a hash of their names.
+    """
+
+    def picked(a: str, b: str, one_in: int) -> bool:
+        return zlib.crc32(f"{a}|{b}".encode()) % one_in == 0
+
+    first = spec.subjects[0]
+    return (
+        picked(first, spec.background, 15)
+        or (spec.style != "photograph" and picked(first, spec.style, 15))
+        or (len(spec.subjects) == 2 and picked(*sorted(spec.subjects), 10))
+    )
+
+
+def sample(rng: random.Random, held_out: bool = False) -> Spec:
+    """Invent a picture: one of the training world, or one that training never shows."""
+    names = list(SUBJECTS)
+    while True:
+        two = rng.random() < 0.25
+        worn = rng.choice(list(WORN)) if not two and rng.random() < 0.25 else ""
+        scene = rng.random() < 0.4
+        spec = Spec(
+            subjects=tuple(rng.sample(names, 2 if two else 1)),
+            background=rng.choice(list(SCENES if scene else COLOURS)),
+            style=rng.choice(list(STYLES)) if rng.random() < 0.7 else "photograph",
+            relation=rng.choice(list(RELATIONS)) if two else "",
+            size="" if two else rng.choice(("", "", "", "large", "large", "small")),
+            worn=worn,
+        )
+        if is_held_out(spec) == held_out:
+            return spec
+
+
+def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
+    """Put a picture into words.
+
+    Args:
+        spec: What the picture shows.
+        rng: Picks among the ways to say it.
+        plain: Always the full sentence, without noise words and without gaps, as in
+            the evaluation. Otherwise one caption in five leaves something out or is
+            only key words, and one in three carries words that mean nothing.
+    """
+
+    def name(subject: str) -> str:
+        if not plain and rng.random() < 0.2:
+            return rng.choice(ALIASES.get(subject, (subject,)))
+        return subject
+
+    def with_article(noun: str) -> str:
+        return ("an " if noun[0] in "aeiou" else "a ") + noun
+
+    prefixes, suffixes = STYLES[spec.style]
+    before = plain or rng.random() < 0.6
+    prefix, suffix = (
+        (rng.choice(prefixes), "") if before else ("", rng.choice(suffixes))
+    )
+    size = spec.size and {"large": rng.choice(("large ", "big "))}.get(
+        spec.size, f"{spec.size} "
+    )
+    if not plain and rng.random() < 0.5:
+        size = ""
+    body = with_article(size + name(spec.subjects[0]))
+    if spec.worn:
+        body += " " + rng.choice(WORN[spec.worn][1])
+    if spec.relation:
+        body += f" {rng.choice(RELATIONS[spec.relation])} "
+        body += with_article(name(spec.subjects[1]))
+    colour = with_article(spec.background)
+    where = rng.choice(SCENES.get(spec.background, (f"on {colour} background",)))
+    if plain:
+        return f"{prefix}{body} {where}"
+    if spec.background in COLOURS and rng.random() < 0.3:
+        where = rng.choice(
+            (f", {spec.background} background", f"in front of {colour} wall")
+        )
+    kind = rng.random()
+    if kind < 0.10:  # something is left unsaid
+        text = rng.choice((f"{prefix}{body}{suffix}", f"{body} {where}", body))
+    elif kind < 0.18:  # key words only, which is what negative prompts are made of
+        keys = [*spec.subjects, spec.background, spec.style, spec.worn]
+        keys = [k for k in keys if k and k != "photograph"]
+        text = ", ".join(rng.sample(keys, rng.randint(1, len(keys))))
+    else:
+        text = f"{prefix}{body} {where}{suffix}"
+    if rng.random() < 0.33:
+        text += "".join(
+            f", {n}" for n in rng.sample(NOISE, rng.choice((1, 1, 2, 3, 6)))
+        )
+    if rng.random() < 0.04:  # a word nobody has ever seen
+        text += " " + "".join(
+            rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9))
+        )
+    return text.replace(" ,", ",")
+
+
+# --- drawing ------------------------------------------------------------------------
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    paths = (os.environ.get("NOTO_COLOR_EMOJI", ""), *FONT_PATHS)
+    for path in paths:
+        if path and Path(path).exists():
+            return ImageFont.truetype(path, 109)
+    raise FileNotFoundError(
+        "The Noto Color Emoji font was not found: install the Debian package "
+        "fonts-noto-color-emoji, or set NOTO_COLOR_EMOJI to the path of its .ttf file."
+    )
+
+
+@cache
+def glyph(character: str) -> Image.Image:
+    """Return one glyph as an RGBA picture, cut to what is visible."""
+    picture = Image.new("RGBA", (136, 128))
+    ImageDraw.Draw(picture).text((0, 0), character, font=_font(), embedded_color=True)
+    return picture.crop(picture.getbbox())
+
+
+def _fit(picture: Image.Image, longest: float) -> Image.Image:
+    scale = longest / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _noise(rng: random.Random, cells: int, low: int, high: int) -> Image.Image:
+    """Smooth grey blotches, ``cells`` of them along each side."""
+    raw = bytes(rng.randint(low, high) for _ in range(cells * cells))
+    blotches = Image.frombytes("L", (cells, cells), raw)
+    return blotches.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+
+
+def _gradient(top: tuple[int, ...], bottom: tuple[int, ...]) -> Image.Image:
+    strip = Image.new("RGB", (1, 2))
+    strip.putpixel((0, 0), top)
+    strip.putpixel((0, 1), bottom)
+    return strip.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+
+
+def _background(name: str, rng: random.Random) -> Image.Image:
+    if name in COLOURS:
+        shift = rng.randint(-8, 8)
+        colour = tuple(min(255, max(0, c + shift)) for c in COLOURS[name])
+        darker = tuple(round(c * 0.88) for c in colour)
+        return _gradient(colour, darker)
+    j = rng.randint(-5, 5)
+    ground = 86 + j
+    if name == "city":
+        picture = _gradient((70, 40, 110), (240, 120, 130))
+        d = ImageDraw.Draw(picture)
+        x = rng.randint(-10, 0)
+        while x < SIZE:
+            w, top = rng.randint(14, 24), rng.randint(14, 58)
+            d.rectangle((x, top, x + w - 2, SIZE), fill=(34, 34, 62))
+            for wx in range(x + 3, x + w - 5, 6):
+                for wy in range(top + 5, 108, 9):
+                    if rng.random() < 0.6:
+                        d.rectangle((wx, wy, wx + 2, wy + 4), fill=(255, 214, 110))
+            x += w
+        d.rectangle((0, 112, SIZE, SIZE), fill=(62, 62, 72))
+    elif name == "beach":
+        picture = _gradient((120, 200, 250), (200, 236, 255))
+        d = ImageDraw.Draw(picture)
+        d.rectangle((0, 56 + j, SIZE, ground), fill=(30, 140, 200))
+        d.rectangle((0, ground, SIZE, SIZE), fill=(244, 218, 158))
+        sun = rng.choice((10, 96))
+        d.ellipse((sun, 8, sun + 24, 32), fill=(255, 232, 90))
+    elif name == "forest":
+        picture = _gradient((170, 214, 170), (110, 170, 110))
+        d = ImageDraw.Draw(picture)
+        for x in range(rng.randint(-8, 4), SIZE, 20):
+            d.rectangle((x + 6, 20, x + 12, 100), fill=(92, 62, 40))
+            d.polygon(((x - 8, 66), (x + 9, -14 + j), (x + 26, 66)), fill=(24, 92, 48))
+        d.rectangle((0, 92, SIZE, SIZE), fill=(70, 130, 56))
+    elif name == "snow":
+        picture = _gradient((160, 196, 226), (214, 230, 242))
+        d = ImageDraw.Draw(picture)
+        for x in (rng.randint(-20, 10), rng.randint(50, 80)):
+            d.polygon(((x, 88), (x + 36, 26 + j), (x + 72, 88)), fill=(112, 132, 160))
+            d.polygon(
+                ((x + 24, 46 + j), (x + 36, 26 + j), (x + 48, 46 + j)), fill="white"
+            )
+        d.rectangle((0, ground, SIZE, SIZE), fill=(240, 246, 252))
+        for _ in range(26):
+            x, y = rng.randint(0, SIZE), rng.randint(0, SIZE)
+            d.ellipse((x, y, x + 3, y + 3), fill="white")
+    elif name == "desert":
+        picture = _gradient((252, 190, 110), (255, 226, 170))
+        d = ImageDraw.Draw(picture)
+        d.ellipse((-60, 70 + j, 90, 170), fill=(214, 150, 80))
+        d.ellipse((30, 82 + j, 200, 190), fill=(196, 130, 64))
+    elif name == "space":
+        picture = _gradient((8, 8, 30), (26, 14, 52))
+        d = ImageDraw.Draw(picture)
+        for _ in range(46):
+            x, y, r = rng.randint(0, 127), rng.randint(0, 127), rng.choice((1, 1, 2))
+            d.rectangle((x, y, x + r - 1, y + r - 1), fill=(250, 250, 220))
+        x, y = rng.choice(((6, 8), (92, 10), (94, 92)))
+        d.ellipse((x, y, x + 28, y + 28), fill=(210, 130, 80))
+        d.ellipse((x - 8, y + 10, x + 36, y + 18), outline=(236, 200, 150), width=2)
+    elif name == "stage":
+        picture = _gradient((64, 10, 18), (110, 20, 26))
+        d = ImageDraw.Draw(picture)
+        d.polygon(((64 + j, -10), (14, 104), (114, 104)), fill=(150, 66, 56))
+        for x in (0, 12, 106, 118):
+            d.rectangle((x, 0, x + 10, 100), fill=(176, 22, 34))
+            d.line((x + 10, 0, x + 10, 100), fill=(96, 8, 16), width=2)
+        d.rectangle((0, 98, SIZE, SIZE), fill=(150, 102, 60))
+        for y in (106, 115, 124):
+            d.line((0, y, SIZE, y), fill=(112, 72, 40), width=1)
+    elif name == "underwater":
+        picture = _gradient((30, 150, 190), (8, 50, 110))
+        d = ImageDraw.Draw(picture)
+        d.rectangle((0, 112 + j, SIZE, SIZE), fill=(190, 176, 120))
+        for x in rng.sample(range(4, 124, 12), 5):
+            h = rng.randint(18, 44)
+            d.line(
+                (x, 118, x + 5, 118 - h // 2, x, 118 - h), fill=(36, 150, 80), width=4
+            )
+        for _ in range(12):
+            x, y, r = rng.randint(0, 124), rng.randint(0, 100), rng.randint(3, 7)
+            d.ellipse((x, y, x + r, y + r), outline=(190, 236, 250), width=1)
+    elif name == "moon":
+        picture = _gradient((14, 22, 60), (40, 52, 100))
+        d = ImageDraw.Draw(picture)
+        x = rng.choice((6, 86))
+        d.ellipse((x, 6 + j, x + 36, 42 + j), fill=(250, 244, 206))
+        d.ellipse((x + 8, 14 + j, x + 15, 21 + j), fill=(226, 214, 168))
+        d.ellipse((x + 20, 24 + j, x + 29, 33 + j), fill=(226, 214, 168))
+        d.ellipse((-40, 96, 168, 190), fill=(18, 26, 40))
+    else:  # rug
+        picture = _gradient((246, 236, 216), (236, 222, 196))
+        d = ImageDraw.Draw(picture)
+        d.rectangle((0, 78, SIZE, SIZE), fill=(176, 130, 86))
+        d.ellipse((4, 82 + j, 124, 124 + j), fill=(240, 110, 160))
+        d.ellipse((14, 87 + j, 114, 119 + j), outline=(255, 190, 215), width=3)
+    return picture
+
+
+def _dress(subject: Image.Image, worn: str) -> Image.Image:
+    """Put the thing worn or held onto a subject; the picture grows where needed."""
+    w, h = subject.size
+    character, _, width, x, y = WORN[worn]
+    pad = round(max(w, h) * 0.34)
+    canvas = Image.new("RGBA", (w + 2 * pad, h + 2 * pad))
+    if worn == "stilts":
+        d = ImageDraw.Draw(canvas)
+        pole = max(3, w // 16)
+        for px in (0.32, 0.66):
+            left = pad + round(w * px)
+            box = (left, pad + round(h * 0.72), left + pole, h + 2 * pad - 1)
+            d.rectangle(box, fill=(150, 100, 50, 255), outline=(80, 50, 20, 255))
+        canvas.alpha_composite(subject, (pad, pad))
+    else:
+        thing = _fit(glyph(character), max(w, h) * width)
+        canvas.alpha_composite(subject, (pad, pad))
+        corner = (
+            round(pad + w * x - thing.width / 2),
+            round(pad + h * y - thing.height / 2),
+        )
+        canvas.alpha_composite(thing, (max(0, corner[0]), max(0, corner[1])))
+    return canvas.crop(canvas.getbbox())
+
+
+def _place(spec: Spec, rng: random.Random) -> Image.Image:
+    """Return all subjects on one transparent picture, placed by size and relation."""
+    layer = Image.new("RGBA", (SIZE, SIZE))
+    glyphs = [glyph(SUBJECTS.get(s) or HELD_OUT_SUBJECTS[s]) for s in spec.subjects]
+
+    def put(picture: Image.Image, x: float, y: float) -> None:
+        x = min(
+            max(x + rng.randint(-4, 4), picture.width / 2), SIZE - picture.width / 2
+        )
+        y = min(
+            max(y + rng.randint(-4, 4), picture.height / 2), SIZE - picture.height / 2
+        )
+        corner = (round(x - picture.width / 2), round(y - picture.height / 2))
+        layer.alpha_composite(picture, (max(0, corner[0]), max(0, corner[1])))
+
+    if len(glyphs) == 1:
+        longest = rng.randint(*SIZES[spec.size])
+        subject = glyphs[0]
+        if spec.worn:
+            subject = _dress(_fit(subject, longest * 0.88), spec.worn)
+        put(_fit(subject, min(longest, 118)), 64, 70)
+    elif spec.relation == "beside":
+        for picture, x in zip(glyphs, (33, 95), strict=True):
+            put(_fit(picture, rng.randint(52, 60)), x, 72)
+    else:  # on, riding: the second one carries the first
+        high, big = (34, 74) if spec.relation == "on" else (44, 88)
+        put(_fit(glyphs[1], big), 64, 88)
+        put(_fit(glyphs[0], 56), 64, high)
+    return layer
+
+
+def _shifted(alpha: Image.Image, x: int, y: int) -> Image.Image:
+    moved = Image.new("L", alpha.size)
+    moved.paste(alpha, (x, y))
+    return moved
+
+
+def _outline(alpha: Image.Image, width: int) -> Image.Image:
+    """The shape of ``alpha`` grown by ``width`` pixels."""
+    return alpha.filter(ImageFilter.MaxFilter(2 * width + 1))
+
+
+def _ramp(
+    grey: Image.Image, dark: tuple[int, ...], light: tuple[int, ...]
+) -> Image.Image:
+    tables = [
+        [round(a + (b - a) * i / 255) for i in range(256)]
+        for a, b in zip(dark, light, strict=True)
+    ]
+    return Image.merge("RGB", [grey.point(t) for t in tables])
+
+
+def _stylise(
+    style: str, background: Image.Image, layer: Image.Image, rng: random.Random
+) -> Image.Image:
+    alpha = layer.getchannel("A")
+    body = layer.convert("RGB")
+    plain = background.copy()
+    plain.paste(body, mask=alpha)
+    if style == "photograph":
+        shade = _shifted(alpha.filter(ImageFilter.GaussianBlur(4)), 3, 5)
+        picture = Image.composite(
+            background.point(lambda v: round(v * 0.55)), background, shade
+        )
+        picture.paste(body, mask=alpha)
+        return picture
+    if style == "watercolour":
+        soft = plain.filter(ImageFilter.GaussianBlur(1.6))
+        edge = ImageChops.difference(_outline(alpha, 1), alpha)
+        soft.paste((70, 70, 90), mask=edge.point(lambda v: v // 3))
+        paper = Image.new("RGB", (SIZE, SIZE), (255, 253, 246))
+        return Image.composite(paper, soft, _noise(rng, 9, 5, 130))
+    if style == "oil painting":
+        strokes = plain.filter(ImageFilter.ModeFilter(7))
+        raw = bytes(rng.randint(70, 186) for _ in range(44 * 44))
+        canvas = Image.frombytes("L", (44, 44), raw).resize((SIZE * 2, SIZE // 2 * 3))
+        canvas = canvas.rotate(35).crop((60, 30, 60 + SIZE, 30 + SIZE))
+        canvas = Image.merge("RGB", [canvas] * 3)
+        return ImageChops.overlay(strokes, canvas)
+    if style == "pencil sketch":
+        grey = plain.convert("L")
+        lines = grey.filter(ImageFilter.GaussianBlur(0.7)).filter(
+            ImageFilter.FIND_EDGES
+        )
+        lines = lines.point(lambda v: min(255, v * 4))
+        shading = grey.point(lambda v: 168 + v // 3)
+        sketch = _ramp(shading, (0, 0, 0), (250, 248, 240))
+        paper = Image.blend(
+            background, Image.new("RGB", background.size, "white"), 0.12
+        )
+        sketch = Image.composite(sketch, paper, alpha)
+        sketch.paste((44, 44, 48), mask=lines)
+        d = ImageDraw.Draw(sketch)
+        for x in range(-SIZE, SIZE, 9):
+            d.line((x, SIZE, x + SIZE, 0), fill=(110, 110, 114), width=1)
+        return sketch
+    if style == "pixel art":
+        small = plain.resize((32, 32), Image.Resampling.BOX).quantize(14, kmeans=0)
+        return small.convert("RGB").resize((SIZE, SIZE), Image.Resampling.NEAREST)
+    if style == "wood carving":
+        grey = body.convert("L")
+        relief = grey.filter(ImageFilter.EMBOSS)
+        wood = _ramp(Image.blend(grey, relief, 0.45), (70, 38, 16), (232, 178, 112))
+        d = ImageDraw.Draw(wood)
+        y = rng.uniform(0, 6)
+        while y < SIZE:
+            d.arc(
+                (-60, y - 20, SIZE + 60, y + 20), 20, 160, fill=(120, 72, 36), width=1
+            )
+            y += rng.uniform(5, 9)
+        picture = background.copy()
+        picture.paste((50, 28, 12), mask=_outline(alpha, 1))
+        picture.paste(wood, mask=alpha)
+        return picture
+    if style == "sticker":
+        picture = background.copy()
+        shade = _shifted(_outline(alpha, 3), 2, 3)
+        picture.paste((60, 60, 60), mask=shade.point(lambda v: v // 2))
+        picture.paste((255, 255, 255), mask=_outline(alpha, 3))
+        picture.paste(body, mask=alpha)
+        return picture
+    # comic: flat colours, thick outlines, dots on the background
+    picture = background.copy()
+    d = ImageDraw.Draw(picture)
+    dark = tuple(round(c * 0.62) for c in background.resize((1, 1)).getpixel((0, 0)))
+    dark = dark if sum(dark) > 60 else (92, 92, 96)
+    for row, y in enumerate(range(3, SIZE, 8)):
+        for x in range(3 + 4 * (row % 2), SIZE, 8):
+            d.ellipse((x - 1, y - 1, x + 2, y + 2), fill=dark)
+    picture.paste((0, 0, 0), mask=_outline(alpha, 2))
+    picture.paste(body.point(lambda v: v // 64 * 64 + 32), mask=alpha)
+    return picture
+
+
+def render(spec: Spec, rng: random.Random) -> Image.Image:
+    """Draw a picture.
+
+    Args:
+        spec: What it shows.
+        rng: Decides what the spec leaves open: place, exact size, details.
+
+    Returns:
+        An RGB picture of 128 x 128 pixels.
+
+    Raises:
+        FileNotFoundError: The font is not installed.
+    """
+    layer = _place(spec, rng)
+    if rng.random() < 0.5:
+        layer = layer.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return _stylise(spec.style, _background(spec.background, rng), layer, rng)
+
+
+def pictures(
+    seed: int, count: int, held_out: bool = False
+) -> tuple[np.ndarray, list[Spec]]:
+    """Draw ``count`` pictures: uint8 array (count, 128, 128, 3) and their specs."""
+    out = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    specs = []
+    for i in range(count):
+        rng = random.Random(f"{seed}/{i}")
+        specs.append(sample(rng, held_out))
+        out[i] = np.asarray(render(specs[-1], rng))
+    return out, specs

@@ -1,0 +1,434 @@
+"""Helpers, on real tensors and on the pocket model as it lies in the repository."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import huggingface_hub
+import nbformat
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from helpers import forms, images, memory, models
+from helpers.device import GIB, Device, find_device
+from helpers.forms import Mistake
+from tools.notebooks import fields
+
+ROOT = Path(__file__).resolve().parent.parent
+T4 = Device("cuda", "Tesla T4", 14.7, torch.float16)
+SMALL_CARD = Device("cuda", "a small card", 2.0, torch.float16)
+MAC = Device("mps", "Apple GPU", 8.0, torch.float32)
+CPU = Device("cpu", "CPU with 2 cores", 4.0, torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """As HF_HUB_OFFLINE=1 does, so that no test downloads gigabytes."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    """The pocket model on the CPU, by the library alone; no test may change it."""
+    from diffusers import AutoPipelineForText2Image
+
+    pipe = AutoPipelineForText2Image.from_pretrained(models.POCKET)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def draw(pipe, prompt="a frog", seed=4, **settings) -> Image.Image:
+    generator = torch.Generator("cpu").manual_seed(seed)
+    settings = {"num_inference_steps": 2, **settings}
+    return pipe(prompt, generator=generator, **settings).images[0]
+
+
+# Bad input: each gives one clear sentence that names what to do instead
+
+
+def stops(call, *args, **kwargs) -> str:
+    with pytest.raises(Mistake) as caught:
+        call(*args, **kwargs)
+    return str(caught.value)
+
+
+def notice(pipe, prompt: str) -> str:
+    (sentence,) = forms.check_prompt(pipe, prompt)
+    return sentence
+
+
+def settings(pipe, **values) -> str:
+    return stops(forms.check_settings, pipe, **values)
+
+
+BAD_INPUTS = {
+    "unknown model": (
+        lambda pipe: stops(models.load, "stable-difusion"),
+        ("stable-difusion", "take auto, pocket, stable-diffusion-v1-5"),
+    ),
+    "no model at all": (lambda pipe: stops(models.load, ""), ("take auto",)),
+    "a model that is gone": (
+        lambda pipe: stops(models.load, "runwayml/stable-diffusion-v1-5"),
+        ("taken off the hub", "take “stable-diffusion-v1-5”"),
+    ),
+    "another one": (
+        lambda pipe: stops(models.load, "stabilityai/stable-diffusion-2-1"),
+        ("taken off the hub", "take “sd2-community/"),
+    ),
+    "no network": (
+        lambda pipe: stops(models.load, "somebody/somewhere"),
+        ("hub does not answer", "take pocket, or connect"),
+    ),
+    "width not a multiple of 8": (
+        lambda pipe: settings(pipe, width=100, height=128),
+        ("width is 100", "blocks of 8", "take 96 or 104"),
+    ),
+    "height of nothing": (
+        lambda pipe: settings(pipe, height=0),
+        ("height is 0", "take 8 or 16"),
+    ),
+    "0 steps": (
+        lambda pipe: settings(pipe, num_inference_steps=0),
+        ("num_inference_steps is 0", "1 to 1000", "take 25"),
+    ),
+    "too many steps": (
+        lambda pipe: settings(pipe, num_inference_steps=1001),
+        ("num_inference_steps is 1001", "1 to 1000", "take 25"),
+    ),
+    "an empty prompt": (lambda pipe: notice(pipe, "  "), ("empty", "name what")),
+    "a prompt of 200 words": (
+        lambda pipe: notice(pipe, "a cat " * 37 + "on the beach " * 42),
+        ("200 tokens", "reads 75", "shorten it", "misses “the beach on the"),
+    ),
+    "an unknown word": (
+        lambda pipe: notice(pipe, "a hipo in the city"),
+        ("never seen", "“hipo”", "is it “hippo”?"),
+    ),
+    "unknown words": (
+        lambda pipe: notice(pipe, "a zyx, a qwrtz and 日本, 3 times!"),
+        ("“zyx”, “qwrtz”, “日本”;", "say it with others"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_bad_input_gets_one_clear_sentence(case, pipe):
+    answer, parts = BAD_INPUTS[case]
+    sentence = answer(pipe)
+    for part in parts:
+        assert part in sentence
+    assert "\n" not in sentence and sentence.endswith(".") and len(sentence) < 250
+
+
+def test_a_notebook_shows_the_sentence_alone():
+    assert Mistake("Take 8.")._render_traceback_() == ["Mistake: Take 8."]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a photograph of an astronaut riding a horse",
+        "A pygmy hippo watching Instagram on a phone in New York City",
+        "frogs on stilts on a stage at the theatre, watercolour, 4k!",
+        "frog " * 75,
+    ],
+)
+def test_good_prompts_pass_in_silence(pipe, prompt):
+    assert forms.check_prompt(pipe, prompt) == []
+
+
+def test_the_first_word_too_many_is_named(pipe):
+    assert "misses “hippo”" in notice(pipe, "frog " * 75 + "hippo")
+
+
+def test_a_token_that_was_added_is_no_unknown_word(pipe):
+    pipe = copy.copy(pipe)
+    pipe.tokenizer = copy.deepcopy(pipe.tokenizer)
+    assert forms.check_prompt(pipe, "a <qwrtz> in the city")
+    pipe.tokenizer.add_tokens("<qwrtz>")
+    assert forms.check_prompt(pipe, "a <qwrtz> in the city") == []
+
+
+def test_good_settings_pass(pipe):
+    forms.check_settings(pipe, width=768, height=512, num_inference_steps=1)
+    forms.check_settings(pipe, num_inference_steps=1000)
+
+
+# Device and models
+
+
+def test_the_device_is_the_one_torch_would_use():
+    device = find_device()
+    torch.ones(1, dtype=device.dtype, device=device.type)
+    assert (device.type == "cuda") == torch.cuda.is_available()
+    if device.type == "cpu":
+        assert device.dtype == torch.float32
+        assert device.memory_gb == psutil.virtual_memory().total / GIB
+
+
+@pytest.mark.parametrize("device", [CPU, MAC, T4], ids=lambda device: device.name)
+def test_auto_is_the_pocket_model_without_card_or_network(device):
+    model, why = models.choose("auto", device)
+    assert model.name == "pocket"
+    assert ("hub" in why) == (device is T4)
+
+
+def test_load_says_which_model_on_what_and_why_in_one_line(capsys):
+    pipe = models.load("auto")
+    line = capsys.readouterr().out
+    device = find_device()
+    assert line.count("\n") == 1
+    assert "pocket" in line and device.name in line and "Why: " in line
+    assert pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == device.dtype
+    assert str(device.dtype).removeprefix("torch.") in line
+
+
+def test_loading_a_second_model_frees_the_first():
+    first = models.load("pocket")
+    second = models.load("pocket")
+    for name in memory.sizes(first):
+        assert all(p.is_meta for p in getattr(first, name).parameters())
+    assert draw(second).size == (128, 128)
+
+
+def test_a_name_that_fails_costs_no_loaded_model():
+    pipe = models.load("pocket")
+    for name in ("nothing", "somebody/somewhere"):
+        stops(models.load, name)
+    assert draw(pipe).size == (128, 128)
+
+
+def test_describe_knows_the_catalogue_and_asks_the_pipeline_otherwise(pipe, tmp_path):
+    assert models.describe(pipe) == models.CATALOGUE["pocket"]
+    folder = tmp_path / "my model"
+    shutil.copytree(models.POCKET, folder)
+    mine = models.describe(models.load(str(folder)))
+    assert (mine.name, mine.size, mine.id) == ("my model", 128, str(folder))
+
+
+def test_every_notebook_offers_the_models_of_the_catalogue():
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(file, as_version=4).cells:
+            for field in fields(cell.source) if cell.cell_type == "code" else []:
+                if field.name == "model_name":
+                    assert set(field.options) == {"auto", *models.CATALOGUE}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub on this machine with one model, somebody/pocket: the pocket model."""
+
+    protocol_version = "HTTP/1.1"
+    revision = "0" * 40
+    down = False
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        path, headers, body = self.path.partition("?")[0], {}, b"{}"
+        status = 503 if self.down else 200
+        if path.startswith("/api/models/somebody/pocket"):
+            files = [p for p in sorted(models.POCKET.rglob("*")) if p.is_file()]
+            names = [p.relative_to(models.POCKET).as_posix() for p in files]
+            siblings = [{"rfilename": name} for name in names]
+            about = {"id": "somebody/pocket", "sha": self.revision}
+            body = json.dumps(about | {"siblings": siblings}).encode()
+        elif path.startswith("/somebody/pocket/resolve/"):
+            file = models.POCKET / path.split("/", 5)[5]
+            if file.is_file():
+                body = file.read_bytes()
+                headers = {"ETag": f'"{abs(hash(body))}"'}
+            else:
+                status, headers = 404, {"X-Error-Code": "EntryNotFound"}
+        elif not path.startswith("/api/models/stable-diffusion-v1-5/"):
+            status, headers = 401, {"X-Error-Code": "RepoNotFound"}
+        self.send_response(status)
+        headers |= {"X-Repo-Commit": self.revision, "Content-Length": len(body)}
+        for name, value in headers.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+CLIENT = """\
+import sys, urllib.request
+import torch
+from helpers.device import Device
+from helpers.forms import Mistake
+from helpers.models import choose, hub_answers, load
+
+t4 = Device("cuda", "Tesla T4", 14.7, torch.float16)
+print(hub_answers(), choose("auto", t4)[0].name)
+pipe = load("somebody/pocket")
+try:
+    load("somebody/nothing")
+except Mistake as mistake:
+    print(mistake)
+assert not any(p.is_meta for p in pipe.unet.parameters())
+urllib.request.urlopen(sys.argv[1] + "/switch/off")
+print(hub_answers(), choose("auto", t4)[0].name)
+print(load("somebody/pocket").unet.dtype)
+"""
+
+
+def test_the_hub_is_asked_downloaded_from_and_done_without(tmp_path):
+    """The real client against a server: up, then a model it lacks, then down."""
+
+    class SwitchedHub(Hub):
+        def do_GET(self):
+            if self.path == "/switch/off":
+                SwitchedHub.down = True
+                return super().send_error(204)
+            return super().do_GET()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SwitchedHub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    own = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    result = subprocess.run(
+        [sys.executable, "-c", CLIENT, address],
+        env=os.environ | own | {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    server.shutdown()
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "True stable-diffusion-v1-5"
+    assert lines[1].startswith("Model: somebody/pocket in ")
+    assert lines[2].startswith("The hub has no public model “somebody/nothing”")
+    assert lines[3] == "False pocket"
+    assert lines[4].startswith("Model: somebody/pocket in ")
+    assert lines[5] == str(find_device().dtype)
+
+
+# Memory
+
+
+def test_sizes_are_those_of_the_files(pipe):
+    measured = memory.sizes(pipe)
+    assert set(measured) == {"text_encoder", "unet", "vae"}
+    for name, size in measured.items():
+        (file,) = (models.POCKET / name).glob("*.safetensors")
+        with safe_open(file, "pt") as tensors:
+            shapes = [tensors.get_slice(k).get_shape() for k in tensors.keys()]  # noqa: SIM118
+        assert size == 4 * sum(int(np.prod(shape)) for shape in shapes)  # float32
+
+
+def test_freeing_gives_memory_back():
+    pipe = models.load("pocket")
+    weights = sum(memory.sizes(pipe).values())
+    freed = memory.free(pipe)
+    assert all(p.is_meta for p in pipe.unet.parameters())
+    if sys.platform == "linux" or find_device().type == "cuda":
+        assert freed > weights / 2
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "on"),
+    [
+        (T4, {}, {"vae_slicing"}),
+        (SMALL_CARD, {}, {"offload", "vae_slicing"}),
+        (SMALL_CARD, {"offload": "off", "vae_slicing": "off"}, set()),
+        (T4, {"offload": "on"}, {"offload", "vae_slicing"}),
+        (MAC, {}, {"vae_slicing", "attention_slicing"}),
+        (CPU, {"offload": "on", "attention_slicing": "off"}, {"vae_slicing"}),
+    ],
+)
+def test_savings_follow_from_need_and_wish(pipe, device, asked, on):
+    plan = memory.plan(pipe, device, **asked)
+    assert {name for name, (wanted, _) in plan.items() if wanted} == on
+
+
+def test_savings_do_not_change_the_picture(pipe):
+    plain = np.asarray(draw(pipe), int)
+    pipe = copy.copy(pipe)
+    pipe.unet, pipe.vae = copy.deepcopy(pipe.unet), copy.deepcopy(pipe.vae)
+    table = memory.fit(pipe, CPU, vae_slicing="off", attention_slicing="on")
+    assert table["attention_slicing"] == "on: you asked for it"
+    assert not pipe.vae.use_slicing
+    assert abs(np.asarray(draw(pipe), int) - plain).max() <= 2
+    memory.fit(pipe, CPU)
+    assert pipe.vae.use_slicing
+    assert np.array_equal(np.asarray(draw(pipe), int), plain)
+
+
+def test_a_saving_is_auto_on_or_off(pipe):
+    with pytest.raises(ValueError, match="offload is 'yes': take 'auto', 'on'"):
+        memory.fit(pipe, CPU, offload="yes")
+
+
+# Pictures
+
+
+def test_a_picture_is_made_again_from_its_file(pipe, tmp_path):
+    made = {"prompt": "a hippo in “the” city ☂", "seed": 1024, "guidance_scale": 7.5}
+    made["num_inference_steps"] = 3
+    picture = draw(pipe, **made)
+    file = images.save(picture, tmp_path / "new" / "hippo.png", **made)
+    assert images.read_settings(file) == made
+    again = draw(pipe, **images.read_settings(file))
+    assert np.array_equal(again, Image.open(file))
+    assert not np.array_equal(draw(pipe, **made | {"seed": 1025}), again)
+
+
+def test_only_png_files_carry_settings(tmp_path):
+    picture = Image.new("RGB", (8, 8))
+    with pytest.raises(ValueError, match=r"let it end in \.png"):
+        images.save(picture, tmp_path / "hippo.jpg", seed=1)
+    picture.save(tmp_path / "plain.png")
+    with pytest.raises(ValueError, match="plain.png holds no settings"):
+        images.read_settings(tmp_path / "plain.png")
+
+
+def test_grid_places_pictures_in_rows_and_labels_below():
+    colours = ["red", "green", "blue"]
+    tiles = [Image.new("RGB", (128, 64), colour) for colour in colours]
+    plain = np.asarray(images.grid(tiles, cols=2))
+    cell = (plain.shape[0] // 2, plain.shape[1] // 2)
+    assert cell == (2 * 64 + 2 * images.GAP, 2 * 128 + 2 * images.GAP)
+    for i, tile in enumerate(tiles):
+        spot = (i // 2 * cell[0] + cell[0] // 2, i % 2 * cell[1] + cell[1] // 2)
+        assert tuple(plain[spot]) == tile.getpixel((0, 0))
+    assert (plain[cell[0] :, cell[1] :] == 255).all()  # there is no fourth
+
+    labelled = np.asarray(images.grid(tiles, cols=2, labels=["a", "", "c " * 60]))
+    below = labelled[labelled.shape[0] // 2 - 20 - images.GAP : labelled.shape[0] // 2]
+    assert labelled.shape[0] > plain.shape[0] and labelled.shape[1] == plain.shape[1]
+    assert (labelled[-60:, : cell[1]] < 128).any()  # the long label, wrapped
+    assert (below[:, cell[1] :] == 255).all()  # the empty one
+
+
+def test_grid_leaves_large_pictures_as_they_are():
+    picture = Image.effect_noise((300, 200), 50).convert("RGB")
+    edge = images.GAP
+    part = images.grid([picture]).crop((edge, edge, edge + 300, edge + 200))
+    assert np.array_equal(part, picture)
+
+
+def test_grid_wants_pictures_and_a_label_for_each():
+    with pytest.raises(ValueError, match="no pictures"):
+        images.grid([])
+    with pytest.raises(ValueError, match="2 pictures need as many labels: 1"):
+        images.grid([Image.new("RGB", (8, 8))] * 2, labels=["one"])
+
+
+def test_caption_names_what_was_given():
+    text = images.caption("a frog", seed=4, num_inference_steps=1, guidance_scale=7.0)
+    assert text == "“a frog” · seed 4 · 1 step · guidance 7"
+    assert images.caption(seed=0, size="64x64") == "seed 0 · size 64x64"

@@ -1,0 +1,195 @@
+"""The pocket model: its world, its recipe and the folder that ships."""
+
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AutoPipelineForImage2Image,
+    AutoPipelineForInpainting,
+    AutoPipelineForText2Image,
+)
+from PIL import Image
+
+from pocket import train, world
+from pocket.architecture import (
+    MODEL_DIR,
+    centre_latents,
+    make_tokenizer,
+    make_unet,
+    make_vae,
+)
+
+
+def font_or_skip() -> None:
+    try:
+        world.glyph("🐈")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def test_world_is_as_rich_as_promised():
+    assert len(world.SUBJECTS) >= 100
+    assert len(world.COLOURS) == 10
+    assert len(world.SCENES) >= 8
+    assert len(world.STYLES) >= 8
+    assert not set(world.SUBJECTS) & set(world.HELD_OUT_SUBJECTS)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a photograph of an astronaut riding a horse",
+        "labrador in the style of vermeer",
+        "wolf howling at the moon, photorealistic",
+        "oil painting of wolf howling at the moon by van gogh",
+        "a teddy sitting on a pink rug",
+        "painting of sks person in the style of paul signac",
+        "frogs on stilts on a stage at the theatre",
+        "a wooden carving of a rabbit eating a leaf, highly detailed, artisan",
+        "a pygmy hippo watching instagram on a phone in new york city",
+        "blurry, grainy, low resolution, overexposed, watermark, text, logo",
+    ],
+)
+def test_lesson_words_are_one_token_each(prompt):
+    tokenizer = make_tokenizer(world.words())
+    words = prompt.replace(",", " ").split()
+    assert [w for w in words if len(tokenizer.tokenize(w)) != 1] == []
+
+
+def test_captions_use_known_words_only_but_for_the_invented_ones():
+    known = set(world.words())
+    rng = random.Random(0)
+    for _ in range(300):
+        said = world.caption(world.sample(rng), rng, plain=True)
+        assert set(said.replace(",", " ").split()) <= known, said
+
+
+def test_training_never_shows_what_is_held_out():
+    rng = random.Random(1)
+    assert not any(world.is_held_out(world.sample(rng)) for _ in range(500))
+    assert all(world.is_held_out(world.sample(rng, True)) for _ in range(100))
+
+
+def test_plain_caption_names_everything():
+    spec = world.Spec(("wolf", "horse"), "moon", "watercolour", "riding")
+    said = world.caption(spec, random.Random(0), plain=True)
+    assert "watercolour" in said and "wolf riding a horse" in said and "moon" in said
+
+
+def test_same_seed_draws_the_same_pictures():
+    font_or_skip()
+    first, specs = world.pictures(5, 6)
+    again, _ = world.pictures(5, 6)
+    other, _ = world.pictures(6, 6)
+    assert first.shape == (6, 128, 128, 3) and len(specs) == 6
+    assert (first == again).all() and (first != other).any()
+
+
+def test_every_style_and_thing_worn_changes_the_picture():
+    font_or_skip()
+
+    def drawn(**what):
+        spec = world.Spec(("cat",), "red", **what)
+        return np.asarray(world.render(spec, random.Random(3))).astype(int)
+
+    plain = drawn()
+    for style in list(world.STYLES)[1:]:
+        assert np.abs(drawn(style=style) - plain).mean() > 1, style
+    for worn in world.WORN:
+        assert np.abs(drawn(worn=worn) - plain).mean() > 0.5, worn
+
+
+def test_background_colours_are_the_colours_named():
+    font_or_skip()
+    for name, colour in world.COLOURS.items():
+        picture = world.render(world.Spec(("cat",), name), random.Random(0))
+        corner = np.asarray(picture)[2, 2].astype(int)
+        assert np.abs(corner - colour).max() <= 24, name
+
+
+def test_centring_changes_the_latents_and_nothing_else():
+    torch.manual_seed(0)
+    vae, x = make_vae(), torch.rand(1, 3, 64, 64) * 2 - 1
+    mean, std = torch.randn(4), torch.rand(4) + 0.5
+    with torch.no_grad():
+        before = vae.encode(x).latent_dist
+        picture = vae.decode(before.mean).sample
+        centre_latents(vae, mean, std)
+        after = vae.encode(x).latent_dist
+        wanted = (before.mean - mean[:, None, None]) / std[:, None, None]
+        assert torch.allclose(after.mean, wanted, atol=1e-5)
+        assert torch.allclose(after.std, before.std / std[:, None, None], atol=1e-5)
+        assert torch.allclose(vae.decode(after.mean).sample, picture, atol=1e-4)
+
+
+def test_an_interrupted_stage_resumes_where_it_was(tmp_path, monkeypatch):
+    """Stopped after 10 of 20 steps and run again: bit by bit the unbroken run."""
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "a")
+    recipe = train.Recipe()
+
+    def run(stop_at=None):
+        torch.manual_seed(0)
+        layer, done = torch.nn.Linear(4, 1), []
+
+        def loss_of(rng):
+            if stop_at is not None and len(done) == stop_at:
+                raise KeyboardInterrupt
+            done.append(rng.random())
+            return layer(torch.randn(8, 4)).square().mean() + done[-1]
+
+        average = train.run("toy", layer, loss_of, 20, 0.1, recipe)
+        return average, layer, done
+
+    _, whole, steps = run()
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "b")
+    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    with pytest.raises(KeyboardInterrupt):
+        run(stop_at=10)
+    _, resumed, rest = run()
+    assert rest == steps[10:]
+    assert torch.equal(whole.weight, resumed.weight)
+
+
+def test_the_folder_fits_the_repo():
+    files = [f for f in MODEL_DIR.rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in files) <= 24_000_000
+    assert {f.suffix for f in files} == {".json", ".safetensors"}
+
+
+def test_shipped_parts_are_those_of_the_recipe():
+    pipe = AutoPipelineForText2Image.from_pretrained(MODEL_DIR)
+    shapes = {k: v.shape for k, v in pipe.unet.state_dict().items()}
+    assert shapes == {k: v.shape for k, v in make_unet().state_dict().items()}
+    assert pipe.tokenizer.get_vocab() == make_tokenizer(world.words()).get_vocab()
+
+
+def test_plain_diffusers_loads_and_runs_all_three_tasks():
+    picture = Image.new("RGB", (128, 128), "red")
+    few = {"num_inference_steps": 4, "output_type": "np"}
+    pipe = AutoPipelineForText2Image.from_pretrained(MODEL_DIR)
+    assert {m.dtype for m in (pipe.unet, pipe.vae, pipe.text_encoder)} == {
+        torch.float32
+    }
+    assert pipe("a cat", **few).images.shape == (1, 128, 128, 3)
+    pipe = AutoPipelineForImage2Image.from_pretrained(MODEL_DIR)
+    assert pipe("a cat", image=picture, **few).images.shape == (1, 128, 128, 3)
+    pipe = AutoPipelineForInpainting.from_pretrained(MODEL_DIR)
+    made = pipe("a cat", image=picture, mask_image=picture.convert("L"), **few).images
+    assert made.shape == (1, 128, 128, 3)
+
+
+def test_loading_says_nothing_of_ours():
+    """A plain session prints only what the libraries print at any import."""
+    load = "from diffusers import AutoPipelineForText2Image as A;"
+    load += f"A.from_pretrained({str(MODEL_DIR)!r})('a cat', num_inference_steps=2)"
+    run = subprocess.run(
+        [sys.executable, "-W", "default", "-c", load], capture_output=True
+    )
+    lines = run.stderr.decode().replace("\r", "\n").splitlines()
+    known = ("ImageProcessor` requires torchvision", "it/s]", "?it/s", "Loading")
+    ours = [x for x in lines if x.strip() and not any(k in x for k in known)]
+    assert run.returncode == 0 and not [x for x in ours if "pocket" in x.lower()], ours

@@ -1,0 +1,351 @@
+"""The maintainers' commands: forms, badges, the set-up cell, pages."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from helpers import REPO, TAG
+from tools import badges, execute
+from tools.notebooks import fields, fill, parse_field, tidy
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def small_notebook():
+    cells = [
+        new_markdown_cell(
+            "# Hippos\n\nA hippo appears. Then it swims.\n\nTwo minutes."
+        ),
+        new_code_cell("# @title Set up\nan_old_version()"),
+        new_code_cell(
+            'prompt = "a hippo"  # @param {type:"string"}\n'
+            'steps = 25  # @param {type:"slider", min:1, max:100, step:1}\n'
+            "print(prompt, steps)",
+            metadata={"cellView": "form", "outputId": "1"},
+            outputs=[new_output("stream", text="old")],
+        ),
+    ]
+    return new_notebook(cells=cells, metadata={"widgets": {"state": {}}})
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A small course whose files are as `make badges` writes them."""
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(small_notebook(), tmp_path / "notebooks" / "01_hippos.ipynb")
+    badge = badges.badge("notebooks/01_hippos.ipynb")
+    readme = f"{badge}\n\ngit clone https://github.com/a/b c\n"
+    (tmp_path / "README.md").write_text(readme)
+    for file, text in badges.expected(tmp_path).items():
+        file.write_text(text)
+    return tmp_path
+
+
+# Form fields
+
+
+@pytest.mark.parametrize(
+    ("line", "default", "lowest", "highest"),
+    [
+        ('a = 7.5  # @param {type:"slider", min:0, max:20, step:0.5}', 7.5, 0, 20),
+        ('a = 3  #@param {"type": "slider", "min": 1, "max": 9, "step": 1}', 3, 1, 9),
+        ('a = True  # @param {type:"boolean"}', True, False, True),
+        ('a = "b"  # @param ["b", "c", "d"]', "b", "b", "d"),
+        ('a = "1"  # @param [1, 2]', "1", "1", "2"),
+        ('a = 512  # @param [256, 512, 768] {type:"raw"}', 512, 256, 768),
+        ('a = None  # @param ["None", "8"] {type:"raw"}', None, None, 8),
+        ('a = "x"  # @param ["b"] {allow-input: true}', "x", "b", "b"),
+        ('a = "it # is"  # @param {type:"string"}', "it # is", "it # is", "it # is"),
+        ('a = ""  # @param {type:"string", placeholder:"a, b: c"}', "", "", ""),
+        ('a = 1024  # @param {type:"integer"}', 1024, 1024, 1024),
+        ('a = -0.5  # @param {type:"number"}', -0.5, -0.5, -0.5),
+    ],
+)
+def test_reads_a_form_field(line, default, lowest, highest):
+    field = parse_field(line)
+    field.check()
+    assert (field.name, field.default) == ("a", default)
+    assert (field.lowest, field.highest) == (lowest, highest)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'a = f()  # @param {type:"string"}',
+        "a = 3  # @param {type:slider}",
+        "a = 3  # @param slider",
+        '    a = 3  # @param {type:"integer"}',
+        "f(3)  # @param",
+    ],
+)
+def test_refuses_what_colab_would_not_show(line):
+    with pytest.raises(ValueError, match="not a form field"):
+        parse_field(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'a = 21  # @param {type:"slider", min:0, max:20, step:1}',
+        'a = -1  # @param {type:"slider", min:0, max:20, step:1}',
+        'a = 3  # @param {type:"slider", min:0}',
+        'a = "z"  # @param ["b", "c"]',
+        'a = 1  # @param {type:"boolean"}',
+        'a = 1.5  # @param {type:"integer"}',
+        'a = 3  # @param {type:"string"}',
+    ],
+)
+def test_finds_a_default_that_its_form_cannot_give(line):
+    with pytest.raises(ValueError, match="a = "):
+        parse_field(line).check()
+
+
+def test_code_without_a_form_has_no_fields():
+    assert fields("steps = 25  # a comment\nprint('@param')") == []
+
+
+def test_fill_writes_values_and_keeps_everything_else():
+    notebook = small_notebook()
+    filled = fill(notebook, lambda f: 'it\'s "so"' if f.name == "prompt" else f.highest)
+    source = filled.cells[2].source
+    assert [f.default for f in fields(source)] == ['it\'s "so"', 100]
+    assert source.endswith("print(prompt, steps)")
+    assert fields(notebook.cells[2].source)[1].default == 25
+
+
+def test_tidy_takes_away_what_a_run_leaves():
+    notebook = tidy(small_notebook())
+    assert "widgets" not in notebook.metadata
+    assert notebook.cells[2].outputs == []
+    assert notebook.cells[2].metadata == {"cellView": "form"}
+    assert tidy(notebook) == notebook
+
+
+# Badges
+
+
+def test_this_course_is_as_make_badges_writes_it():
+    assert badges.differing(ROOT) == []
+
+
+def test_a_course_just_written_does_not_differ(course):
+    assert badges.differing(course) == []
+    notebook = (course / "notebooks" / "01_hippos.ipynb").read_text()
+    assert f"github/{REPO}/blob/{TAG}/notebooks/01_hippos.ipynb" in notebook
+    assert "an_old_version" not in notebook
+    assert (
+        f"git clone https://github.com/{REPO} c" in (course / "README.md").read_text()
+    )
+    page = (course / "colab_badges.md").read_text()
+    assert "[Hippos](notebooks/01_hippos.ipynb)" in page
+    assert "| A hippo appears. |" in page
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("notebooks/01_hippos.ipynb", f"github/{REPO}/blob", "github/else/where/blob"),
+        ("notebooks/01_hippos.ipynb", f"blob/{TAG}", "blob/main"),
+        ("notebooks/01_hippos.ipynb", f"https://github.com/{REPO}", "https://b.org"),
+        ("notebooks/01_hippos.ipynb", '"outputs": []', '"outputs": [ ]'),
+        ("README.md", f"github/{REPO}/blob", "github/else/where/blob"),
+        (
+            "README.md",
+            f"clone https://github.com/{REPO}",
+            "clone https://github.com/o/n",
+        ),
+        ("colab_badges.md", "A hippo", "A horse"),
+    ],
+)
+def test_names_the_file_that_differs(course, file, old, new):
+    text = (course / file).read_text()
+    assert old in text
+    (course / file).write_text(text.replace(old, new))
+    assert badges.differing(course) == [course / file]
+
+
+def test_check_fails_and_writes_nothing(course, monkeypatch, capsys):
+    monkeypatch.setattr(badges, "ROOT", course)
+    monkeypatch.setattr(badges, "setup_cell", lambda: "# @title Set up\nanother()")
+    monkeypatch.setattr(sys, "argv", ["badges.py", "--check"])
+    before = (course / "notebooks" / "01_hippos.ipynb").read_text()
+    assert badges.main() == 1
+    assert "notebooks/01_hippos.ipynb differs" in capsys.readouterr().out
+    assert (course / "notebooks" / "01_hippos.ipynb").read_text() == before
+    monkeypatch.setattr(sys, "argv", ["badges.py"])
+    assert badges.main() == 0
+    assert badges.differing(course) == []
+
+
+@pytest.mark.parametrize("copies", [0, 2])
+def test_a_notebook_has_one_set_up_cell(copies):
+    notebook = small_notebook()
+    notebook.cells[1:2] = [notebook.cells[1]] * copies
+    with pytest.raises(ValueError, match=f"{copies} cells start with"):
+        badges.written(notebook, "notebooks/x.ipynb")
+
+
+# The set-up cell
+
+
+def set_up(folder: Path, after: str = "", **environment: str):
+    """Runs the set-up cell twice in a Python of its own, as a learner would."""
+    code = f"{badges.setup_cell()}\n{badges.setup_cell()}\n{after}"
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={k: v for k, v in os.environ.items() if k != "COURSE"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder that is in no course."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return folder
+
+
+AFTER = "print(COURSE, OUT.is_dir(), sys.path.count(str(COURSE))); import helpers"
+
+
+def test_set_up_is_short():
+    assert len(badges.setup_cell().splitlines()) <= 45
+
+
+@pytest.mark.parametrize("folder", [".", "notebooks"])
+def test_set_up_finds_the_course_around_it(folder):
+    result = set_up(ROOT / folder, AFTER)
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"Course: found in the folder {ROOT.name}"
+    assert lines[1] == "Installing: nothing, it is all here"
+    assert lines[:2] == lines[2:4], "the second time is not like the first"
+    assert lines[4:] == [f"{ROOT} True 1"]
+
+
+def test_set_up_finds_the_course_it_is_told(elsewhere):
+    result = set_up(elsewhere, AFTER, COURSE=str(ROOT))
+    assert result.stdout.splitlines()[-1] == f"{ROOT} True 1"
+
+
+def git_answers_with(folder: Path) -> dict[str, str]:
+    """Environment in which git finds github.com in a folder of this machine."""
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{folder}/.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/",
+    }
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_set_up_fetches_the_course_at_its_tag(tmp_path, elsewhere):
+    source = tmp_path / "hub" / REPO
+    for name in ("helpers", "notebooks"):
+        (source / name).mkdir(parents=True)
+        (source / name / "__init__.py").touch()
+    (source / "requirements.txt").write_text("packaging\n")
+    git = ["git", "-C", str(source), "-c", "user.name=a", "-c", "user.email=a@b.org"]
+    for command in ("init -q", "add .", "commit -q -m first", f"tag {TAG}"):
+        subprocess.run([*git, *command.split()], check=True)
+    result = set_up(elsewhere, AFTER, **git_answers_with(tmp_path / "hub"))
+    name = REPO.split("/")[1]
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"Course: fetched into the folder {name}"
+    assert lines[2] == f"Course: found in the folder {name}"
+    assert lines[-1] == f"{elsewhere / name} True 1"
+
+
+def test_set_up_says_so_where_it_cannot_fetch(tmp_path, elsewhere):
+    result = set_up(elsewhere, **git_answers_with(tmp_path / "nothing"))
+    sentence = (
+        f"Could not fetch https://github.com/{REPO} at {TAG}: is this machine online?"
+    )
+    assert result.stderr.strip() == sentence
+    assert result.returncode == 1
+
+
+def set_up_with(requirements: str, folder: Path, monkeypatch) -> list[list[str]]:
+    """Runs the set-up cell on other requirements; returns what pip was asked."""
+    for name in ("helpers", "notebooks"):
+        (folder / name).mkdir()
+    (folder / "requirements.txt").write_text(requirements)
+    asked = []
+
+    def pretend(command, **_):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", pretend)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setenv("COURSE", str(folder))
+    exec(compile(badges.setup_cell(), "set-up", "exec"), {})
+    return asked
+
+
+def test_set_up_asks_pip_only_for_what_is_missing(tmp_path, monkeypatch, capsys):
+    requirements = "# a comment\npackaging>=20\npillow>=999\nno-such-hippo>=1,<2\n"
+    asked = set_up_with(requirements, tmp_path, monkeypatch)
+    assert len(asked) == 1
+    assert [a for a in asked[0] if "hippo" in a or "p" == a[0] and ">" in a] == [
+        "pillow>=999",
+        "no-such-hippo<2,>=1",
+    ]
+    assert "Installing: pillow>=999, no-such-hippo<2,>=1" in capsys.readouterr().out
+    keep = (tmp_path / "out" / "keep.txt").read_text()
+    assert f"torch=={metadata.version('torch')}" in keep.splitlines()
+
+
+def test_set_up_never_replaces_torch(tmp_path, monkeypatch, capsys):
+    asked = set_up_with("torch>=999\nnumpy>=999\n", tmp_path, monkeypatch)
+    assert asked == []
+    lines = capsys.readouterr().out.splitlines()
+    advice = "is needed: install it yourself, then restart the kernel."
+    assert lines[-2:] == [f"torch>=999 {advice}", f"numpy>=999 {advice}"]
+
+
+# Running and rendering
+
+
+def test_executes_and_renders_a_page_with_everything_inside(tmp_path):
+    code = "from PIL import Image\nImage.new('RGB', (8, 8))"
+    widget = (
+        "import io, ipywidgets\nfile = io.BytesIO()\n"
+        "Image.new('RGB', (8, 8)).save(file, 'png')\n"
+        "ipywidgets.VBox([ipywidgets.Image(value=file.getvalue())])"
+    )
+    notebook = new_notebook(
+        cells=[
+            new_markdown_cell("![A hippo](hippo.png) ![Open](https://a.org/b.svg)"),
+            small_notebook().cells[2],
+            new_code_cell(code),
+            new_code_cell(widget),
+        ]
+    )
+    (tmp_path / "hippo.png").write_bytes(b"\x89PNG")
+    seen = []
+    run = execute.execute(notebook, tmp_path, lambda number, _: seen.append(number))
+    assert run.error is None
+    assert run.seconds > 0 and 1e7 < run.peak_bytes < 1e12
+    assert seen[-1] == 4
+    page = execute.render(run.notebook, tmp_path, "hippos")
+    assert page.count('src="data:image/png;base64,') == 3
+    assert "https://a.org" not in page
+    assert "a hippo 25" in page
+    assert "@param" not in page and "print" not in page.partition("<body")[2][:4000]
+
+
+def test_says_which_cell_failed(tmp_path):
+    run = execute.execute(new_notebook(cells=[new_code_cell("1 / 0")]), tmp_path)
+    assert "ZeroDivisionError" in run.error
+    assert run.peak_bytes == 0

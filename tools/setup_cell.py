@@ -1,0 +1,44 @@
+# @title Set up
+# @markdown Finds the course or fetches it, and installs what is missing.
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+url, tag = "https://github.com/@REPO@", "@TAG@"
+here = Path(os.environ.get("COURSE", ".")).resolve()
+places = [here, *here.parents, here / url.split("/")[-1]]
+found = [p for p in places if (p / "helpers").is_dir() and (p / "notebooks").is_dir()]
+COURSE = (found or places[-1:])[0]
+if not found:
+    os.environ["GIT_TERMINAL_PROMPT"] = "0"
+    clone = f'git clone -q --depth 1 --branch {tag} {url} "{COURSE}"'
+    if subprocess.getstatusoutput(clone)[0]:
+        raise SystemExit(f"Could not fetch {url} at {tag}: is this machine online?")
+print("Course:", "found in" if found else "fetched into", f"the folder {COURSE.name}")
+OUT = COURSE / "out"
+OUT.mkdir(exist_ok=True)
+sys.path[:] = [str(COURSE), *(p for p in sys.path if p != str(COURSE))]
+
+
+def missing(need):
+    have = [dist.version for dist in metadata.distributions(name=need.name)]
+    return not have or not need.specifier.contains(have[0], prereleases=True)
+
+
+lines = (COURSE / "requirements.txt").read_text().splitlines()
+needs = [Requirement(line) for line in lines if line and not line.startswith("#")]
+fixed = ["torch", "numpy", "ipywidgets"]  # never replaced under a running kernel
+install = [str(n) for n in needs if missing(n) and n.name not in fixed]
+print("Installing:", ", ".join(install) or "nothing, it is all here")
+if install:
+    keep = [f"{n}=={d.version}" for n in fixed for d in metadata.distributions(name=n)]
+    (OUT / "keep.txt").write_text("\n".join(keep))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", str(OUT / "keep.txt")]
+    if subprocess.run(pip + install).returncode:
+        raise SystemExit("pip could not install them; its message says why.")
+for need in filter(missing, needs):
+    print(f"{need} is needed: install it yourself, then restart the kernel.")
