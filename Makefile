@@ -9,7 +9,7 @@ python := $(VENV)/bin/python
 installed := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab test notebooks pocket badges bench clean
+.PHONY: help run lab test notebooks pocket pictures badges bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,11 +33,15 @@ notebooks: $(installed) ## every notebook at its full values, as pages in out/
 pocket: $(installed) ## train the pocket model; goes on from its last checkpoint
 	@$(python) -m pocket.train
 
+pictures: $(installed) ## draw the README's and the notebooks' first pictures again
+	@$(python) -m pocket.evaluate --lessons
+	@$(python) tools/execute.py --headlines notebooks/*.ipynb
+
 badges: $(installed) ## write badges and set-up cells from helpers.REPO and TAG
 	@$(python) tools/badges.py
 
 bench: $(installed) ## measure a picture's time and memory
-	@$(python) benchmarks/pipeline.py
+	@$(python) -m benchmarks.pipeline
 
 clean: ## delete out/ and the virtual environment
 	rm -rf out $(VENV)

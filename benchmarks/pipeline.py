@@ -1,4 +1,4 @@
-"""What a picture costs: ``python benchmarks/pipeline.py`` (or ``make bench``).
+"""What a picture costs: ``python -m benchmarks.pipeline`` (or ``make bench``).
 
 A 25-step picture with guidance, through our ``load`` and through plain diffusers on the
 same weights, taken in turns in one process; then where the time goes, how much of the

@@ -90,7 +90,8 @@ def check_prompt(pipe: DiffusionPipeline, prompt: str) -> list[str]:
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[str]) -> str:
-    return tokenizer.decode(tokenizer.convert_tokens_to_ids(tokens)).strip()
+    text = tokenizer.decode(tokenizer.convert_tokens_to_ids(tokens))
+    return text.replace("</w>", " ").strip()  # which some tokenizers leave in
 
 
 def _unknown_words(tokenizer: PreTrainedTokenizerBase, tokens: list[str]) -> list[str]:
@@ -120,7 +121,7 @@ def _unknown_notice(tokenizer: PreTrainedTokenizerBase, unknown: list[str]) -> s
     known = [word[:-4] for word in words if len(word) > 6]
     shown = []
     for word in unknown[:5]:
-        near = get_close_matches(word, known, n=1, cutoff=0.75)
+        near = get_close_matches(word, known, n=1, cutoff=0.8)
         shown.append(f"“{word}”" + (f" (is it “{near[0]}”?)" if near else ""))
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     noun = "this word" if len(unknown) == 1 else "these words"

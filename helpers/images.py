@@ -48,8 +48,8 @@ def grid(
         images: Pictures, of any sizes.
         cols: Pictures in a row; as many as rows where it is not given.
         labels: A line for each picture; long ones are wrapped.
-        side: Pixels; small pictures are shown two, three... times as large, to
-            come near it, larger ones as they are.
+        side: Pixels; where the largest picture is smaller, all are shown two,
+            three... times as large, so that they keep their proportions.
 
     Raises:
         ValueError: There are no pictures, or not one label for each.
@@ -61,7 +61,8 @@ def grid(
         raise ValueError(f"{len(images)} pictures need as many labels: {len(labels)}.")
     cols = min(cols or math.ceil(math.sqrt(len(images))), len(images))
 
-    tiles = [_enlarge(image.convert("RGB"), side) for image in images]
+    times = max(side // max(max(image.size) for image in images), 1)
+    tiles = [_enlarge(image.convert("RGB"), times) for image in images]
     width = max(tile.width for tile in tiles)
     height = max(tile.height for tile in tiles)
     font = ImageFont.load_default(FONT_SIZE)
@@ -121,8 +122,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _enlarge(image: Image.Image, side: int) -> Image.Image:
-    times = max(side // max(image.size), 1)
+def _enlarge(image: Image.Image, times: int) -> Image.Image:
     return image.resize((image.width * times, image.height * times), Image.LANCZOS)
 
 

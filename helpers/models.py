@@ -73,7 +73,7 @@ CATALOGUE = {
     ),
 }
 
-SUCCESSORS = {  # taken off the hub, and where the same weights are now
+SUCCESSORS = {  # taken off the hub, and what to take instead
     "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5",
     "runwayml/stable-diffusion-inpainting": (
         "stable-diffusion-v1-5/stable-diffusion-inpainting"
@@ -147,14 +147,15 @@ def choose(name: str, device: Device) -> tuple[Model, str]:
     """
     if name == "auto":
         return _choose_for(device)
-    if name in CATALOGUE:
-        model = CATALOGUE[name]
-        if name == "pocket" and not POCKET.is_dir():
+    known = CATALOGUE | {model.id: model for model in CATALOGUE.values()}
+    if name in known:
+        model = known[name]
+        if model.name == "pocket" and not POCKET.is_dir():
             raise Mistake(f"The pocket model is missing: {POCKET} should hold it.")
         return model, "you chose it"
     if name in SUCCESSORS:
         raise Mistake(f"“{name}” was taken off the hub: take “{SUCCESSORS[name]}”.")
-    if Path(name).is_dir():
+    if (Path(name) / "model_index.json").is_file():
         folder = Path(name).resolve()
         return Model(folder.name, str(folder)), "you chose this folder"
     if name.count("/") == 1:

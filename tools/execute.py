@@ -10,6 +10,7 @@ A page, ``out/<name>.html``, holds every output and every picture inside the one
 import argparse
 import ast
 import base64
+import io
 import mimetypes
 import re
 import sys
@@ -24,6 +25,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -178,6 +180,16 @@ def render(notebook: NotebookNode, folder: Path, title: str) -> str:
     return page
 
 
+def headline(notebook: NotebookNode) -> bytes | None:
+    """The PNG picture under the cell that is tagged "headline", if there is one."""
+    for cell in notebook.cells:
+        if "headline" in cell.metadata.get("tags", []):
+            for output in reversed(cell.get("outputs", [])):
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(output["data"]["image/png"])
+    return None
+
+
 def _value(text: str) -> Any:
     """A value from the command line: a Python literal, or else text."""
     try:
@@ -208,6 +220,11 @@ def main() -> int:
         dest="values",
         help="other values for form fields",
     )
+    parser.add_argument(
+        "--headlines",
+        action="store_true",
+        help="also write the picture that each notebook shows at its top",
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), help="for the pages")
     options = parser.parse_args()
     for file in options.notebooks:
@@ -224,6 +241,10 @@ def main() -> int:
         page = options.out / f"{file.stem}.html"
         page.write_text(render(run.notebook, file.parent, file.stem), encoding="utf-8")
         memory = f"{run.peak_bytes / 1e9:.1f} GB"
+        if options.headlines and (picture := headline(run.notebook)):
+            small = Image.open(io.BytesIO(picture)).quantize(128)
+            (file.parent / "images").mkdir(exist_ok=True)
+            small.save(file.parent / "images" / f"{file.stem}.png", optimize=True)
         if run.error:
             failed, memory = True, "failed"
             print(f"\n{file.name} stopped here:\n\n{run.error}")
