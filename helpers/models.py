@@ -224,7 +224,8 @@ def _is_cached(model: Model) -> bool:
 def _download(model: Model) -> None:
     """Brings a model into the hub's cache, so that failing costs no loaded one."""
     from diffusers import DiffusionPipeline
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
 
     if not hub_answers():
         if _is_cached(model):
@@ -235,16 +236,16 @@ def _download(model: Model) -> None:
             "take pocket, or connect and run this cell again."
         )
     try:
-        DiffusionPipeline.download(
-            model.id, variant=model.variant, use_safetensors=True
-        )
-    except GatedRepoError:  # the hub's own sentence names the page to sign
-        raise
-    except RepositoryNotFoundError:
+        HfApi().model_info(model.id)
+    except RepositoryNotFoundError:  # the hub says 401, as if one had to log in
         raise Mistake(
             f"The hub has no public model “{model.id}”: check the spelling, or take "
             f"one of {', '.join(CATALOGUE)}."
         ) from None
+    with _quiet(progress=True):
+        DiffusionPipeline.download(
+            model.id, variant=model.variant, use_safetensors=True
+        )
 
 
 def _dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
@@ -257,8 +258,8 @@ def _dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Loading without progress bars and remarks; errors still come through."""
+def _quiet(progress: bool = False) -> Iterator[None]:
+    """Without the libraries' remarks, and progress bars; errors still come through."""
     import diffusers
     import transformers
 
@@ -266,7 +267,8 @@ def _quiet() -> Iterator[None]:
     before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
     for log in logs:
         log.set_verbosity_error()
-        log.disable_progress_bar()
+        if not progress:
+            log.disable_progress_bar()
     try:
         yield
     finally:

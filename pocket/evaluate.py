@@ -122,7 +122,7 @@ def train_classifier(machine: Machine, steps: int = 5_000) -> Classifier:
     """
     recipe = Recipe(seed=1000, pictures=30_000)
     drawn = [draw_pictures(r) for r in (recipe, Recipe())]
-    images = np.concatenate([pictures for pictures, _ in drawn])
+    images = [picture for pictures, _ in drawn for picture in pictures]
     specs = [spec for _, more in drawn for spec in more]
     labels = labels_of(specs)
     labels["subject"] /= labels["subject"].sum(1, keepdim=True)  # 1, or a half each
@@ -132,7 +132,7 @@ def train_classifier(machine: Machine, steps: int = 5_000) -> Classifier:
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         picks = rng.choices(range(len(specs)), rare, k=64)
-        x = to_tensor(images[picks], machine)
+        x = to_tensor(np.stack([images[i] for i in picks]), machine)
         if rng.random() < 0.5:
             soft = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
             x = torch.lerp(x, soft, rng.random())
@@ -324,7 +324,9 @@ def main() -> None:
     parser.add_argument(
         "--pictures", type=int, default=512, help="per column of the table"
     )
-    parser.add_argument("--guidance", type=float, nargs="*", default=[1.1, 3, 7, 14])
+    parser.add_argument(
+        "--guidance", type=float, nargs="*", default=[7.5, 1.1, 3, 7, 14]
+    )
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--model", type=Path, default=MODEL_DIR)
     parser.add_argument("--lessons", action="store_true", help="only the grid of 64")
@@ -344,7 +346,7 @@ def main() -> None:
     prompts = [world.caption(spec, rng, plain=True) for spec in specs]
     seeds = range(args.pictures)
     columns = {}
-    for scale in dict.fromkeys([7.5, *args.guidance]):
+    for scale in args.guidance:
         made = generate(pipe, prompts, seeds, scale, args.steps)
         said = judge(classifier, made)
         columns[f"guidance {scale:g}"] = score(said, specs)
@@ -361,9 +363,10 @@ def main() -> None:
         f"\n{args.pictures} held-out combinations, {args.steps} steps, seeds 0 and up:"
     )
     print_table(columns)
-    print()
-    negative_prompt(pipe, classifier, max(64, args.pictures // 2))
-    print(f"\nThe ten worst pictures: {PICTURES / 'worst.png'}")
+    if 7.5 in args.guidance:
+        print()
+        negative_prompt(pipe, classifier, args.pictures // 2)
+        print(f"\nThe ten worst pictures: {PICTURES / 'worst.png'}")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class Recipe:
     text_steps: int = 1_200
     text_batch: int = 192
     text_rate: float = 1e-3
-    unet_steps: int = 4_000
+    unet_steps: int = 3_500
     unet_batch: int = 64
     unet_rate: float = 1e-3
     weight_cap: float = 40.0

@@ -10,12 +10,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import huggingface_hub
 import nbformat
 import numpy as np
 import psutil
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image
 from safetensors import safe_open
 
@@ -34,7 +34,7 @@ CPU = Device("cpu", "CPU with 2 cores", 4.0, torch.float32)
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
     """As HF_HUB_OFFLINE=1 does, so that no test downloads gigabytes."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +243,12 @@ class Hub(BaseHTTPRequestHandler):
             siblings = [{"rfilename": name} for name in names]
             about = {"id": "somebody/pocket", "sha": self.revision}
             body = json.dumps(about | {"siblings": siblings}).encode()
+            if "/tree/" in path:
+                sizes = [p.stat().st_size for p in files]
+                one = {"type": "file", "oid": self.revision}
+                tree = zip(names, sizes, strict=True)
+                tree = [one | {"path": name, "size": size} for name, size in tree]
+                body = json.dumps(tree).encode()
         elif path.startswith("/somebody/pocket/resolve/"):
             file = models.POCKET / path.split("/", 5)[5]
             if file.is_file():
@@ -317,6 +323,7 @@ def test_the_hub_is_asked_downloaded_from_and_done_without(tmp_path):
     assert lines[3] == "False pocket"
     assert lines[4].startswith("Model: somebody/pocket in ")
     assert lines[5] == str(find_device().dtype)
+    assert "[transformers]" not in result.stderr
 
 
 # Memory

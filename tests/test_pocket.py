@@ -14,7 +14,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from pocket import train, world
+from pocket import evaluate, train, world
 from pocket.architecture import (
     MODEL_DIR,
     centre_latents,
@@ -22,6 +22,13 @@ from pocket.architecture import (
     make_unet,
     make_vae,
 )
+
+NAMES = {
+    "subject": evaluate.SUBJECTS,
+    "background": evaluate.BACKGROUNDS,
+    "style": evaluate.STYLES,
+    "worn": evaluate.WORN,
+}
 
 
 def font_or_skip() -> None:
@@ -193,3 +200,32 @@ def test_loading_says_nothing_of_ours():
     known = ("ImageProcessor` requires torchvision", "it/s]", "?it/s", "Loading")
     ours = [x for x in lines if x.strip() and not any(k in x for k in known)]
     assert run.returncode == 0 and not [x for x in ours if "pocket" in x.lower()], ours
+
+
+def test_score_counts_each_part_of_the_prompt():
+    specs = [
+        world.Spec(("cat",), "red", "photograph", worn="hat"),
+        world.Spec(("cat", "dog"), "city", "comic", "beside"),
+    ]
+    said = {part: torch.zeros(2, len(names)) for part, names in NAMES.items()}
+
+    def says(row, part, *names):
+        for name in names:
+            said[part][row, NAMES[part].index(name)] = 1
+
+    says(0, "subject", "cat"), says(0, "background", "red")
+    says(0, "style", "comic"), says(0, "worn", "hat")
+    says(1, "subject", "cat", "fox"), says(1, "background", "city")
+    says(1, "style", "comic")
+    right = evaluate.score(said, specs)
+    assert right["subject"].tolist() == [1, 0.5]
+    assert right["both of two"][1] == 0 and np.isnan(right["both of two"][0])
+    assert right["background colour"][0] == 1 and right["scene"][1] == 1
+    assert right["style"].tolist() == [0, 1] and right["worn or held"][0] == 1
+
+
+def test_share_is_wilsons_interval():
+    """Newcombe 1998 (Statistics in Medicine 17, 857), table I: 81 of 263."""
+    right = np.array([1.0] * 81 + [0.0] * 182 + [np.nan] * 5)
+    assert evaluate.share(right) == "30.8 (25.5 to 36.6)"
+    assert evaluate.share(np.array([np.nan])) == "-"
