@@ -3,8 +3,9 @@
     device    which machine is this, and in which numbers does it compute
     models    the catalogue, and ``load``: from a name to a pipeline that fits
     memory    how much a pipeline takes, how to make it take less, how to let it go
-    images    grids with labels; files that carry the settings that made them
+    images    grids with labels; any picture opened; files that carry their settings
     forms     what a learner typed: every mistake gets one clear sentence
+    checks    exercises: check, hint, solution
 
 Importing this package imports nothing else.
 """

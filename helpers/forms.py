@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def check_settings(
     width: int | None = None,
     height: int | None = None,
     num_inference_steps: int | None = None,
+    strength: float | None = None,
 ) -> None:
     """Stops settings with which the pipeline cannot draw; None means not given.
 
@@ -37,6 +39,7 @@ def check_settings(
         width: In pixels.
         height: In pixels.
         num_inference_steps: How often the picture is cleaned.
+        strength: The share of these steps that image to image runs.
 
     Raises:
         Mistake: One sentence with a value that works.
@@ -57,6 +60,19 @@ def check_settings(
             f"num_inference_steps is {num_inference_steps}, but noise turns into a "
             f"picture in 1 to {most} steps: take 25."
         )
+
+    if strength is not None and not 0 < strength <= 1:
+        raise Mistake(
+            f"strength is {strength}, and it is a share of the steps, above 0 and at "
+            "most 1: take 0.6."
+        )
+    if strength is not None and num_inference_steps is not None:
+        if int(num_inference_steps * strength) < 1:
+            enough = math.ceil(1 / strength)
+            raise Mistake(
+                f"{num_inference_steps} steps at strength {strength} is less than one "
+                f"step, so nothing would happen: take {enough} steps, or more strength."
+            )
 
 
 def check_prompt(pipe: DiffusionPipeline, prompt: str) -> list[str]:

@@ -1,15 +1,20 @@
-"""Grids with labels, and files that carry the settings that made them."""
+"""Grids with labels, any picture a learner has, files that carry their settings."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
+
+from helpers.forms import Mistake
 
 KEY = "settings"  # of the text chunk in a PNG file
 FONT_SIZE = 15
@@ -40,7 +45,7 @@ def grid(
     images: Sequence[Image.Image],
     cols: int | None = None,
     labels: Sequence[str] | None = None,
-    side: int = 256,
+    side: int | None = None,
 ) -> Image.Image:
     """Puts pictures side by side on white, each with its label below.
 
@@ -48,8 +53,9 @@ def grid(
         images: Pictures, of any sizes.
         cols: Pictures in a row; as many as rows where it is not given.
         labels: A line for each picture; long ones are wrapped.
-        side: Pixels; where the largest picture is smaller, all are shown two,
-            three... times as large, so that they keep their proportions.
+        side: Pixels of the largest picture: all shrink to it together, or grow two,
+            three... times, so that they keep their proportions. Where it is not given,
+            small pictures grow to 256 and large ones stay as they are.
 
     Raises:
         ValueError: There are no pictures, or not one label for each.
@@ -61,8 +67,11 @@ def grid(
         raise ValueError(f"{len(images)} pictures need as many labels: {len(labels)}.")
     cols = min(cols or math.ceil(math.sqrt(len(images))), len(images))
 
-    times = max(side // max(max(image.size) for image in images), 1)
-    tiles = [_enlarge(image.convert("RGB"), times) for image in images]
+    largest = max(max(image.size) for image in images)
+    times = max((side or 256) // largest, 1)
+    if side and largest > side:
+        times = side / largest
+    tiles = [_resize(image.convert("RGB"), times) for image in images]
     width = max(tile.width for tile in tiles)
     height = max(tile.height for tile in tiles)
     font = ImageFont.load_default(FONT_SIZE)
@@ -122,8 +131,60 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _enlarge(image: Image.Image, times: int) -> Image.Image:
-    return image.resize((image.width * times, image.height * times), Image.LANCZOS)
+def open_picture(
+    source: str | Path | bytes, size: int | tuple[int, int]
+) -> Image.Image:
+    """Opens any picture as a model wants it: upright, RGB, cut to size.
+
+    What is transparent becomes white, 16 bits become 8, of an animation the first frame
+    is taken.
+
+    Args:
+        source: A file's path, or what is in it.
+        size: Pixels: the side of a square, or width and height.
+
+    Raises:
+        Mistake: There is no such file, or it is no picture, or too large to open.
+    """
+    name = "This" if isinstance(source, bytes) else f"“{Path(source).name}”"
+    box = (size, size) if isinstance(size, int) else size
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file) as image:
+                image.draft("RGB", (2 * box[0], 2 * box[1]))  # reads large JPEGs fast
+                upright = ImageOps.exif_transpose(image)
+    except (FileNotFoundError, IsADirectoryError):
+        raise Mistake(
+            f"There is no file {name} here: upload it into the notebook's folder first."
+        ) from None
+    except Image.DecompressionBombError:
+        raise Mistake(
+            f"{name} has more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} million "
+            "pixels: make it smaller first."
+        ) from None
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        raise Mistake(
+            f"{name} is not a picture that can be read here, or a part of it is "
+            "missing: save it again as PNG or JPEG."
+        ) from None
+    return ImageOps.fit(_as_rgb(upright), box, Image.LANCZOS)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits, which convert() would cut off at 255
+        grey = np.asarray(image).astype(np.uint32) // 257
+        image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _resize(image: Image.Image, times: float) -> Image.Image:
+    size = (max(round(image.width * times), 1), max(round(image.height * times), 1))
+    return image.resize(size, Image.LANCZOS)
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

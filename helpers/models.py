@@ -49,7 +49,12 @@ class Model:
 RAIL = "CreativeML Open RAIL-M"
 
 CATALOGUE = {
-    "pocket": Model("pocket", str(POCKET), 0.0, "MIT; its emoji: OFL", size=128),
+    "pocket": Model(
+        "pocket",
+        str(POCKET),
+        licence="MIT; its emoji: OFL",
+        size=128,
+    ),
     "stable-diffusion-v1-5": Model(
         "stable-diffusion-v1-5",
         "stable-diffusion-v1-5/stable-diffusion-v1-5",

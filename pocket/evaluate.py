@@ -1,9 +1,9 @@
 """Does a picture show what its prompt says? ``python -m pocket.evaluate``.
 
-A classifier is trained on fresh renders of the world and on nothing else; its own
-accuracy on renders it has not seen is printed first. It then judges pictures generated
-for combinations that the training of the model never showed. Every share comes with its
-95 % Wilson interval.
+A classifier that was trained on renders of the world and on nothing else
+(``pocket.classifier``) judges; its own accuracy on renders it has not seen is printed
+first. It then judges pictures generated for combinations that the training of the model
+never showed. Every share comes with its 95 % Wilson interval.
 
 ``python -m pocket.evaluate --lessons`` only draws the grid of 64 pictures from the
 lessons' own prompts.
@@ -19,19 +19,24 @@ import numpy as np
 import torch
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 from PIL import Image, ImageDraw
-from torch import nn
-from torch.nn import functional as F
+from torch import distributed
 from tqdm import tqdm
 
 from pocket import world
 from pocket.architecture import MODEL_DIR
-from pocket.train import Machine, Recipe, draw_pictures, find_machine, run, to_tensor
+from pocket.classifier import (
+    BACKGROUNDS,
+    STYLES,
+    SUBJECTS,
+    WORN,
+    Classifier,
+    judge,
+    labels_of,
+    load_classifier,
+)
+from pocket.train import Machine, on_every_core, processes, rank, to_tensor
 
 PICTURES = Path(__file__).parent / "pictures"
-SUBJECTS = list(world.SUBJECTS)
-BACKGROUNDS = [*world.COLOURS, *world.SCENES]
-STYLES = list(world.STYLES)
-WORN = ["", *world.WORN]
 
 LESSON_PROMPTS = (  # two seeds each make the 64 pictures
     "a photograph of an astronaut riding a horse",
@@ -67,96 +72,6 @@ LESSON_PROMPTS = (  # two seeds each make the 64 pictures
     "a pumpkin on a purple background",
     "a giraffe wearing a scarf on a blue background, trending on artstation",
 )
-
-
-class Classifier(nn.Module):
-    """Names what a picture shows: subjects, background, style, thing worn.
-
-    Input is (batch, 3, 128, 128) in [-1, 1], looked at in 64 x 64. Subjects and things
-    worn are scored at each of 8 x 8 places, and the places are pooled softly, so that
-    two subjects are found as well as one.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        plan = ((3, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, 96, 1))
-        plan += ((96, 192, 2), (192, 192, 1))
-        for a, b, stride in plan:
-            layers += [nn.Conv2d(a, b, 3, stride, 1), nn.BatchNorm2d(b), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
-        self.subject = nn.Conv2d(192, len(SUBJECTS), 1)
-        self.worn = nn.Conv2d(192, len(WORN), 1)
-        self.background = nn.Linear(384, len(BACKGROUNDS))
-        self.style = nn.Linear(384, len(STYLES))
-
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        features = self.body(F.avg_pool2d(x, 2))  # (batch, 192, 8, 8)
-        whole = torch.cat((features.mean((2, 3)), features.amax((2, 3))), 1)
-        return {
-            "subject": self.subject(features).logsumexp((2, 3)),
-            "background": self.background(whole),
-            "style": self.style(whole),
-            "worn": self.worn(features).logsumexp((2, 3)),
-        }
-
-
-def labels_of(specs: Sequence[world.Spec]) -> dict[str, torch.Tensor]:
-    """What the classifier should say: class numbers, and 0/1 for each subject."""
-    subjects = torch.zeros(len(specs), len(SUBJECTS))
-    for row, spec in enumerate(specs):
-        for name in spec.subjects:
-            subjects[row, SUBJECTS.index(name)] = 1
-    return {
-        "subject": subjects,
-        "background": torch.tensor([BACKGROUNDS.index(s.background) for s in specs]),
-        "style": torch.tensor([STYLES.index(s.style) for s in specs]),
-        "worn": torch.tensor([WORN.index(s.worn) for s in specs]),
-    }
-
-
-def train_classifier(machine: Machine, steps: int = 5_000) -> Classifier:
-    """Train on renders of its own seed and on the training set's; resumes.
-
-    Styles that take the colour away come more often: shape alone is harder to learn.
-    """
-    recipe = Recipe(seed=1000, pictures=30_000)
-    drawn = [draw_pictures(r) for r in (recipe, Recipe())]
-    images = [picture for pictures, _ in drawn for picture in pictures]
-    specs = [spec for _, more in drawn for spec in more]
-    labels = labels_of(specs)
-    labels["subject"] /= labels["subject"].sum(1, keepdim=True)  # 1, or a half each
-    rare = [3.0 if s.style in ("pencil sketch", "wood carving") else 1.0 for s in specs]
-    torch.manual_seed(recipe.seed)
-    classifier = Classifier().to(machine.device, memory_format=torch.channels_last)
-
-    def loss_of(rng: random.Random) -> torch.Tensor:
-        picks = rng.choices(range(len(specs)), rare, k=64)
-        x = to_tensor(np.stack([images[i] for i in picks]), machine)
-        if rng.random() < 0.5:
-            soft = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-            x = torch.lerp(x, soft, rng.random())
-        classifier.train()
-        with machine.autocast():
-            said = classifier(x)
-        want = {k: v[picks].to(x.device) for k, v in labels.items()}
-        return sum(F.cross_entropy(said[k].float(), want[k]) for k in want)
-
-    run("classifier", classifier, loss_of, steps, 3e-3, recipe, decay=0.5)
-    return classifier.eval()
-
-
-@torch.no_grad()
-def judge(classifier: Classifier, pictures: np.ndarray) -> dict[str, torch.Tensor]:
-    """Log probabilities by part of the prompt, for uint8 (count, 128, 128, 3)."""
-    device = next(classifier.parameters()).device
-    machine = Machine(device, torch.float32)
-    said: dict[str, list[torch.Tensor]] = {}
-    for i in range(0, len(pictures), 64):
-        out = classifier(to_tensor(pictures[i : i + 64], machine))
-        for part, logits in out.items():
-            said.setdefault(part, []).append(F.log_softmax(logits, -1).cpu())
-    return {part: torch.cat(logs) for part, logs in said.items()}
 
 
 def score(
@@ -203,14 +118,20 @@ def share(right: np.ndarray) -> str:
     return f"{100 * p:.1f} ({100 * (middle - half):.1f} to {100 * (middle + half):.1f})"
 
 
+def say(*words: object) -> None:
+    """Print, once for all processes."""
+    if rank() == 0:
+        print(*words, flush=True)
+
+
 def print_table(columns: dict[str, dict[str, np.ndarray]]) -> None:
     """Print shares, a row for each part of the prompt, as a Markdown table."""
-    print("| % right (95 % interval) | " + " | ".join(columns) + " | pictures |")
-    print("|---|" + "---|" * (len(columns) + 1))
+    say("| % right (95 % interval) | " + " | ".join(columns) + " | pictures |")
+    say("|---|" + "---|" * (len(columns) + 1))
     first = next(iter(columns.values()))
     for part, right in first.items():
         cells = [share(c[part]) for c in columns.values()]
-        print(
+        say(
             f"| {part} | " + " | ".join(cells) + f" | {int((~np.isnan(right)).sum())} |"
         )
 
@@ -223,12 +144,15 @@ def generate(
     num_inference_steps: int = 25,
     negative_prompt: str = "",
 ) -> np.ndarray:
-    """One picture for each prompt and seed: uint8 (count, 128, 128, 3)."""
-    out = []
+    """One picture for each prompt and seed: uint8 (count, 128, 128, 3).
+
+    Where several processes run, each makes its share and all get the whole.
+    """
+    made = torch.zeros(len(prompts), world.SIZE, world.SIZE, 3, dtype=torch.uint8)
     batch = 16 if pipe.device.type == "cpu" else 128
-    for i in tqdm(
-        range(0, len(prompts), batch), f"guidance {guidance_scale}", mininterval=5
-    ):
+    starts = range(batch * rank(), len(prompts), batch * processes())
+    label = f"guidance {guidance_scale:g}"
+    for i in tqdm(starts, label, mininterval=5, disable=rank() > 0):
         some = list(prompts[i : i + batch])
         result = pipe(
             some,
@@ -238,8 +162,10 @@ def generate(
             num_inference_steps=num_inference_steps,
             output_type="np",
         )
-        out.append((result.images * 255).round().astype(np.uint8))
-    return np.concatenate(out)
+        made[i : i + batch] = torch.from_numpy((result.images * 255).round()).byte()
+    if processes() > 1:
+        distributed.all_reduce(made)  # everybody else's are zeros
+    return made.numpy()
 
 
 def load_pipeline(folder: Path = MODEL_DIR) -> DiffusionPipeline:
@@ -305,68 +231,96 @@ def negative_prompt(
     The prompts name a subject only, so the colour is the model's own choice.
     """
     rng = random.Random(7)
-    prompts = [f"a photograph of a {rng.choice(SUBJECTS)}" for _ in range(count)]
+    prompts = [
+        f"a photograph of a {rng.choice(list(world.SUBJECTS))}" for _ in range(count)
+    ]
     blue = BACKGROUNDS.index("blue")
     seeds = range(70_000, 70_000 + count)
     shares = []
     for words in ("", "blue"):
         said = judge(classifier, generate(pipe, prompts, seeds, negative_prompt=words))
         shares.append((said["background"].argmax(1) == blue).numpy().astype(float))
-    print(f"Blue background, unasked, {count} pictures, %: {share(shares[0])}")
-    print(f'  the same seeds, negative prompt "blue", %: {share(shares[1])}')
+    say(f"Blue background, unasked, {count} pictures, %: {share(shares[0])}")
+    say(f'  the same seeds, negative prompt "blue", %: {share(shares[1])}')
+
+
+def evaluate(pictures: int, guidance: Sequence[float], steps: Sequence[int]) -> None:
+    """Print every figure.
+
+    Args:
+        pictures: How many in each column of the tables.
+        guidance: A column for each, at 25 steps.
+        steps: A second table with a column for each, at guidance 7.5.
+    """
+    pipe, classifier = load_pipeline(), load_classifier()
+    unseen, unseen_specs = world.pictures(2000, 1000, held_out=True)
+    say("The classifier itself, on 1000 renders of held-out combinations:\n")
+    print_table({"renders": score(judge(classifier, unseen), unseen_specs)})
+    say(f"\nVAE on 256 of these renders: {vae_psnr(pipe, unseen[:256]):.1f} dB PSNR.")
+
+    rng = random.Random(3000)
+    specs = [world.sample(rng, held_out=True) for _ in range(pictures)]
+    prompts = [world.caption(spec, rng, plain=True) for spec in specs]
+    judged: dict[tuple[float, int], tuple[np.ndarray, dict[str, torch.Tensor]]] = {}
+
+    def column(scale: float, count: int) -> dict[str, np.ndarray]:
+        if (scale, count) not in judged:
+            made = generate(pipe, prompts, range(pictures), scale, count)
+            judged[scale, count] = made, judge(classifier, made)
+        return score(judged[scale, count][1], specs)
+
+    columns = {f"guidance {g:g}": column(g, 25) for g in guidance}
+    say(f"\n{pictures} held-out combinations, 25 steps, seeds 0 and up:\n")
+    print_table(columns)
+    if steps:
+        columns = {f"{n} steps": column(7.5, n) for n in steps}
+        say("\nThe same at guidance 7.5 by the number of steps:\n")
+        print_table(columns)
+    if (7.5, 25) in judged:
+        say()
+        negative_prompt(pipe, classifier, pictures // 2)
+        say(f"\nThe ten worst pictures: {draw_worst(*judged[7.5, 25], specs, prompts)}")
+
+
+def draw_worst(
+    made: np.ndarray,
+    said: dict[str, torch.Tensor],
+    specs: Sequence[world.Spec],
+    prompts: Sequence[str],
+) -> Path:
+    """Save the ten pictures in which the classifier sees least of what was asked."""
+    want = labels_of(specs)
+    likely = (said["subject"] * want["subject"]).sum(1)
+    for part in ("background", "style", "worn"):
+        likely += said[part].gather(1, want[part][:, None])[:, 0]
+    worst = likely.argsort()[:10].tolist()
+    PICTURES.mkdir(exist_ok=True)
+    path = PICTURES / "worst.png"
+    sheet = contact_sheet(made[worst], [prompts[i] for i in worst], 5)
+    sheet.quantize(192).save(path, optimize=True)
+    return path
 
 
 def main() -> None:
-    """Read the command line and print everything."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description="Does a picture show what its prompt says?"
     )
-    parser.add_argument(
-        "--pictures", type=int, default=512, help="per column of the table"
-    )
+    parser.add_argument("--pictures", type=int, default=512, help="%(default)s")
     parser.add_argument(
         "--guidance", type=float, nargs="*", default=[7.5, 1.1, 3, 7, 14]
     )
-    parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--model", type=Path, default=MODEL_DIR)
+    parser.add_argument("--steps", type=int, nargs="*", default=[])
     parser.add_argument("--lessons", action="store_true", help="only the grid of 64")
     args = parser.parse_args()
-    pipe = load_pipeline(args.model)
-    if args.lessons:
-        print(draw_lessons(pipe))
-        return
-    classifier = train_classifier(find_machine())
-    unseen, unseen_specs = world.pictures(2000, 1000, held_out=True)
-    print("The classifier itself, on 1000 renders of held-out combinations:")
-    print_table({"renders": score(judge(classifier, unseen), unseen_specs)})
-    print(f"\nVAE on the same renders: {vae_psnr(pipe, unseen[:256]):.1f} dB PSNR.")
 
-    rng = random.Random(3000)
-    specs = [world.sample(rng, held_out=True) for _ in range(args.pictures)]
-    prompts = [world.caption(spec, rng, plain=True) for spec in specs]
-    seeds = range(args.pictures)
-    columns = {}
-    for scale in args.guidance:
-        made = generate(pipe, prompts, seeds, scale, args.steps)
-        said = judge(classifier, made)
-        columns[f"guidance {scale:g}"] = score(said, specs)
-        if scale == 7.5:
-            want = labels_of(specs)
-            likely = (said["subject"] * want["subject"]).sum(1)
-            for part in ("background", "style", "worn"):
-                likely += said[part].gather(1, want[part][:, None])[:, 0]
-            worst = likely.argsort()[:10].tolist()
-            PICTURES.mkdir(exist_ok=True)
-            sheet = contact_sheet(made[worst], [prompts[i] for i in worst], 5)
-            sheet.save(PICTURES / "worst.png")
-    print(
-        f"\n{args.pictures} held-out combinations, {args.steps} steps, seeds 0 and up:"
-    )
-    print_table(columns)
-    if 7.5 in args.guidance:
-        print()
-        negative_prompt(pipe, classifier, args.pictures // 2)
-        print(f"\nThe ten worst pictures: {PICTURES / 'worst.png'}")
+    def job() -> None:
+        if args.lessons:
+            say(draw_lessons(load_pipeline()))
+        else:
+            evaluate(args.pictures, args.guidance, args.steps)
+
+    on_every_core("pocket.evaluate", job)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import load_file
 from torch import distributed, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -55,8 +56,13 @@ SECONDS_BETWEEN_CHECKPOINTS = 120
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of everything. Batches are pictures; steps are optimiser steps."""
+    """How much of everything. Batches are pictures; steps are optimiser steps.
 
+    ``begin_from`` is the folder of a trained model to go on from, or "" for nothing. A
+    stage of 0 steps then keeps what that model has.
+    """
+
+    begin_from: str = ""
     seed: int = 0
     pictures: int = 40_000
     vae_steps: int = 2_600
@@ -109,6 +115,17 @@ def find_machine() -> Machine:
 
 def generator(*key: int | str) -> random.Random:
     return random.Random("/".join(map(str, key)))
+
+
+def begin(module: nn.Module, recipe: Recipe, part: str) -> nn.Module:
+    """Load the weights of ``part`` from ``recipe.begin_from``, if there is one.
+
+    Weights that the folder does not have stay as they were made.
+    """
+    if recipe.begin_from:
+        files = sorted((Path(recipe.begin_from) / part).glob("*.safetensors"))
+        module.load_state_dict(load_file(files[0]), strict=False)
+    return module
 
 
 def rank() -> int:
@@ -164,7 +181,7 @@ def run(
     path, log_path = CHECKPOINTS / f"{stage}.pt", CHECKPOINTS / f"{stage}.jsonl"
     average = copy.deepcopy(trained).requires_grad_(False)
     optimizer = torch.optim.AdamW(
-        trained.parameters(), rate, (0.9, 0.99), weight_decay=0.01
+        trained.parameters(), rate, (0.9, 0.99), weight_decay=0.01, fused=True
     )
     step, seconds = 0, 0.0
     if path.exists():
@@ -238,13 +255,20 @@ def hash_of(*key: int | str) -> int:
 # --- 1: pictures --------------------------------------------------------------------
 
 
-def _draw(job: tuple[int, int, int]) -> tuple[np.ndarray, list[world.Spec]]:
-    seed, index, count = job
-    return world.pictures(hash_of(seed, "pictures", index), count)
+def _draw(job: tuple[int, int, int, list[str]]) -> tuple[np.ndarray, list[world.Spec]]:
+    seed, index, count, subjects = job
+    seed = hash_of(seed, "pictures", index)
+    return world.pictures(seed, count, subjects=subjects)
 
 
-def draw_pictures(recipe: Recipe) -> tuple[np.ndarray, list[world.Spec]]:
-    """Draw the training set on all cores; kept on disk as one array.
+def draw_pictures(
+    recipe: Recipe, subjects: Iterable[str] = world.SUBJECTS
+) -> tuple[np.ndarray, list[world.Spec]]:
+    """Draw a set of pictures on all cores; kept on disk as one array.
+
+    Args:
+        recipe: For its seed and its number of pictures.
+        subjects: What may be in them.
 
     Returns:
         uint8 pictures (count, 128, 128, 3), and what each shows.
@@ -254,7 +278,8 @@ def draw_pictures(recipe: Recipe) -> tuple[np.ndarray, list[world.Spec]]:
     specs_path = path.with_suffix(".json")
     if not specs_path.exists():
         each = 500
-        jobs = [(recipe.seed, i, each) for i in range(-(-recipe.pictures // each))]
+        count, names = -(-recipe.pictures // each), list(subjects)
+        jobs = [(recipe.seed, i, each, names) for i in range(count)]
         shape = (len(jobs) * each, world.SIZE, world.SIZE, 3)
         out = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
         specs: list[world.Spec] = []
@@ -287,7 +312,8 @@ def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Module:
     """L1 on pixels and on their differences, with a very light KL term."""
     torch.manual_seed(recipe.seed)
-    vae = make_vae().to(machine.device, memory_format=torch.channels_last)
+    vae = begin(make_vae(), recipe, "vae")
+    vae = vae.to(machine.device, memory_format=torch.channels_last)
     room = world.SIZE - recipe.vae_crop
 
     def loss_of(rng: random.Random) -> torch.Tensor:
@@ -295,8 +321,8 @@ def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Modu
         for _ in range(recipe.vae_batch // processes()):
             i, x, y = (
                 rng.randrange(len(pictures)),
-                rng.randint(0, room),
-                rng.randint(0, room),
+                rng.randrange(0, room + 1, world.GRID),
+                rng.randrange(0, room + 1, world.GRID),
             )
             crops.append(pictures[i, y : y + recipe.vae_crop, x : x + recipe.vae_crop])
         image = to_tensor(np.stack(crops), machine)
@@ -327,16 +353,19 @@ def encode_pictures(
         state = torch.load(path, weights_only=True)
         vae.load_state_dict(state["vae"])
         return state["latents"]
-    out = []
-    for i in tqdm(range(0, len(pictures), 50), "encode", mininterval=5):
+    latents = torch.zeros(len(pictures), 4, 16, 16)
+    starts = range(50 * rank(), len(pictures), 50 * processes())
+    for i in tqdm(starts, "encode", mininterval=5, disable=rank() > 0):
         with machine.autocast():
             mean = vae.encode(to_tensor(pictures[i : i + 50], machine)).latent_dist.mean
-        out.append(mean.float().cpu())
-    latents = torch.cat(out)
+        latents[i : i + 50] = mean.float().cpu()
+    if processes() > 1:
+        distributed.all_reduce(latents)  # everybody else's are zeros
     mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     centre_latents(vae, mean.to(machine.device), std.to(machine.device))
     latents = ((latents - mean[:, None, None]) / std[:, None, None]).half()
-    torch.save({"vae": vae.state_dict(), "latents": latents}, path)
+    if rank() == 0:
+        torch.save({"vae": vae.state_dict(), "latents": latents}, path)
     return latents
 
 
@@ -349,7 +378,8 @@ def train_text(
     """CLIP's loss: in a batch, each caption finds its picture and vice versa."""
     torch.manual_seed(recipe.seed)
     tokenizer = make_tokenizer(world.words())
-    contrast = Contrast(make_text_encoder(tokenizer)).to(machine.device)
+    text_encoder = begin(make_text_encoder(tokenizer), recipe, "text_encoder")
+    contrast = Contrast(text_encoder).to(machine.device)
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         picks = [
@@ -385,13 +415,17 @@ def train_unet(
 ) -> nn.Module:
     """Predict the noise; the loss is weighed by 1 / alpha_bar, capped.
 
+    Not compiled: with torch 2.13 on a CPU, in bfloat16, the compiled backward pass gave
+    no gradient to anything below the last up block, and said nothing.
+
     Without the weight a picture's overall colour, which the noisiest steps decide,
     hardly counts, and follows the seed instead of the prompt. Timesteps are spread
     evenly over each batch, one per stratum.
     """
     torch.manual_seed(recipe.seed)
     tokenizer = make_tokenizer(world.words())
-    unet = make_unet().to(machine.device, memory_format=torch.channels_last)
+    unet = begin(make_unet(), recipe, "unet")
+    unet = unet.to(machine.device, memory_format=torch.channels_last)
     if machine.device.type == "cpu":  # SDPA's backward pass in bfloat16 is slow on CPUs
         unet.set_attn_processor(AttnProcessor())
     text_encoder = text_encoder.to(machine.device).eval().requires_grad_(False)
@@ -439,9 +473,6 @@ def train(recipe: Recipe) -> None:
     wait_for_all()
     pictures, specs = draw_pictures(recipe)
     vae = train_vae(recipe, machine, pictures)
-    if first:
-        encode_pictures(recipe, machine, vae, pictures)
-    wait_for_all()
     latents = encode_pictures(recipe, machine, vae, pictures)
     contrast = train_text(recipe, machine, latents, specs)
     unet = train_unet(recipe, machine, latents, specs, contrast.text_encoder)
@@ -458,6 +489,27 @@ def wait_for_all() -> None:
         distributed.barrier()
 
 
+def on_every_core(module: str, job: Callable[[], object]) -> None:
+    """Run ``job`` once on a GPU, or in one process for each core of the CPU.
+
+    Args:
+        module: The module whose command line is being run, to start it again.
+        job: What the processes do together.
+    """
+    cores = os.cpu_count() or 1
+    if "RANK" in os.environ:  # one of several
+        torch.set_num_threads(1)
+        distributed.init_process_group("gloo", timeout=timedelta(hours=2))
+        job()
+        distributed.destroy_process_group()
+    elif torch.cuda.is_available() or cores == 1:
+        job()
+    else:
+        launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+        again = ("-m", module, *sys.argv[1:])
+        os.execv(sys.executable, [sys.executable, *launch, str(cores), *again])
+
+
 def main() -> None:
     """Read the command line: every number of the recipe is an option."""
     parser = argparse.ArgumentParser(
@@ -467,18 +519,7 @@ def main() -> None:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=type(value), default=value, help="%(default)s")
     recipe = replace(Recipe(), **vars(parser.parse_args()))
-    cores = os.cpu_count() or 1
-    if "RANK" in os.environ:  # one of several
-        torch.set_num_threads(1)
-        distributed.init_process_group("gloo", timeout=timedelta(hours=2))
-        train(recipe)
-        distributed.destroy_process_group()
-    elif torch.cuda.is_available() or cores == 1:
-        train(recipe)
-    else:
-        launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
-        again = ("-m", "pocket.train", *sys.argv[1:])
-        os.execv(sys.executable, [sys.executable, *launch, str(cores), *again])
+    on_every_core("pocket.train", lambda: train(recipe))
 
 
 if __name__ == "__main__":

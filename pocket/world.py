@@ -13,6 +13,7 @@ What is never shown in training is named here and nowhere else:
 import os
 import random
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 SIZE = 128  # pixels per side
+GRID = 8  # pixels: a latent's width. Wood grain and windows repeat at this distance and
+# subjects begin on it, so that the same thing is the same latents, only elsewhere.
 FONT_PATHS = (
     "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",
     "/usr/share/fonts/noto/NotoColorEmoji.ttf",
@@ -109,7 +112,8 @@ RELATIONS = {
     "beside": ("beside", "next to", "and"), "on": ("on", "on top of"),
     "riding": ("riding",),
 }
-SIZES = {"small": (44, 56), "": (66, 84), "large": (96, 112)}  # longest side, pixels
+SIZES = {"small": 48, "": 72, "large": 104}  # longest side, pixels
+PAIR_SIZE = 56  # of a subject beside, on or riding another
 ALIASES = {"hippo": ("pygmy hippo",), "dog": ("labrador",), "rabbit": ("bunny",),
            "teddy": ("teddy bear",), "car": ("cars",), "woman": ("girl", "person"),
            "man": ("boy",), "dinosaur": ("dino",)}
@@ -195,9 +199,18 @@ def is_held_out(spec: Spec) -> bool:
     )
 
 
-def sample(rng: random.Random, held_out: bool = False) -> Spec:
-    """Invent a picture: one of the training world, or one that training never shows."""
-    names = list(SUBJECTS)
+def sample(
+    rng: random.Random, held_out: bool = False, subjects: Iterable[str] = SUBJECTS
+) -> Spec:
+    """Invent a picture of some of the subjects.
+
+    Args:
+        rng: Decides.
+        held_out: A combination that training never shows, instead of one it may show.
+        subjects: Names to choose from.
+    """
+    names = list(subjects)
+    sizes = ("", "", "", "small", "large", "large")
     while True:
         two = rng.random() < 0.25
         worn = rng.choice(list(WORN)) if not two and rng.random() < 0.25 else ""
@@ -207,7 +220,7 @@ def sample(rng: random.Random, held_out: bool = False) -> Spec:
             background=rng.choice(list(SCENES if scene else COLOURS)),
             style=rng.choice(list(STYLES)) if rng.random() < 0.7 else "photograph",
             relation=rng.choice(list(RELATIONS)) if two else "",
-            size="" if two else rng.choice(("", "", "", "large", "large", "small")),
+            size="" if two else rng.choice(sizes[: 4 if worn else 6]),
             worn=worn,
         )
         if is_held_out(spec) == held_out:
@@ -331,14 +344,14 @@ def _background(name: str, rng: random.Random) -> Image.Image:
     if name == "city":
         picture = _gradient((70, 40, 110), (240, 120, 130))
         d = ImageDraw.Draw(picture)
-        x = rng.randint(-10, 0)
+        x = rng.choice((-8, 0))
         while x < SIZE:
-            w, top = rng.randint(14, 24), rng.randint(14, 58)
+            w, top = rng.choice((16, 24)), rng.randrange(16, 64, GRID)
             d.rectangle((x, top, x + w - 2, SIZE), fill=(34, 34, 62))
-            for wx in range(x + 3, x + w - 5, 6):
-                for wy in range(top + 5, 108, 9):
+            for wx in range(x + 2, x + w - 4, GRID):
+                for wy in range(top + 2, 108, GRID):
                     if rng.random() < 0.6:
-                        d.rectangle((wx, wy, wx + 2, wy + 4), fill=(255, 214, 110))
+                        d.rectangle((wx, wy, wx + 3, wy + 4), fill=(255, 214, 110))
             x += w
         d.rectangle((0, 112, SIZE, SIZE), fill=(62, 62, 72))
     elif name == "beach":
@@ -364,7 +377,7 @@ def _background(name: str, rng: random.Random) -> Image.Image:
                 ((x + 24, 46 + j), (x + 36, 26 + j), (x + 48, 46 + j)), fill="white"
             )
         d.rectangle((0, ground, SIZE, SIZE), fill=(240, 246, 252))
-        for _ in range(26):
+        for _ in range(14):
             x, y = rng.randint(0, SIZE), rng.randint(0, SIZE)
             d.ellipse((x, y, x + 3, y + 3), fill="white")
     elif name == "desert":
@@ -375,7 +388,7 @@ def _background(name: str, rng: random.Random) -> Image.Image:
     elif name == "space":
         picture = _gradient((8, 8, 30), (26, 14, 52))
         d = ImageDraw.Draw(picture)
-        for _ in range(46):
+        for _ in range(28):
             x, y, r = rng.randint(0, 127), rng.randint(0, 127), rng.choice((1, 1, 2))
             d.rectangle((x, y, x + r - 1, y + r - 1), fill=(250, 250, 220))
         x, y = rng.choice(((6, 8), (92, 10), (94, 92)))
@@ -420,59 +433,56 @@ def _background(name: str, rng: random.Random) -> Image.Image:
     return picture
 
 
-def _dress(subject: Image.Image, worn: str) -> Image.Image:
-    """Put the thing worn or held onto a subject; the picture grows where needed."""
-    w, h = subject.size
+def _wear(layer: Image.Image, worn: str, box: tuple[int, int, int, int]) -> None:
+    """Put the thing worn or held onto the subject that fills ``box`` of the layer."""
+    left, top, w, h = box
     character, _, width, x, y = WORN[worn]
-    pad = round(max(w, h) * 0.34)
-    canvas = Image.new("RGBA", (w + 2 * pad, h + 2 * pad))
     if worn == "stilts":
-        d = ImageDraw.Draw(canvas)
+        d = ImageDraw.Draw(layer)
         pole = max(3, w // 16)
         for px in (0.32, 0.66):
-            left = pad + round(w * px)
-            box = (left, pad + round(h * 0.72), left + pole, h + 2 * pad - 1)
-            d.rectangle(box, fill=(150, 100, 50, 255), outline=(80, 50, 20, 255))
-        canvas.alpha_composite(subject, (pad, pad))
-    else:
-        thing = _fit(glyph(character), max(w, h) * width)
-        canvas.alpha_composite(subject, (pad, pad))
-        corner = (
-            round(pad + w * x - thing.width / 2),
-            round(pad + h * y - thing.height / 2),
-        )
-        canvas.alpha_composite(thing, (max(0, corner[0]), max(0, corner[1])))
-    return canvas.crop(canvas.getbbox())
+            foot = left + round(w * px)
+            poles = (foot, top + round(h * 0.9), foot + pole, top + h + 32)
+            d.rectangle(poles, fill=(150, 100, 50, 255), outline=(80, 50, 20, 255))
+        return
+    thing = _fit(glyph(character), max(w, h) * width)
+    at = (round(left + w * x - thing.width / 2), round(top + h * y - thing.height / 2))
+    layer.alpha_composite(thing, (max(0, at[0]), max(0, at[1])))
 
 
 def _place(spec: Spec, rng: random.Random) -> Image.Image:
-    """Return all subjects on one transparent picture, placed by size and relation."""
+    """Return all subjects on one transparent picture, placed by size and relation.
+
+    Sizes are few, and corners lie on the grid of the latents: so a subject is always
+    the same pattern of latent values, only somewhere else.
+    """
     layer = Image.new("RGBA", (SIZE, SIZE))
     glyphs = [glyph(SUBJECTS.get(s) or HELD_OUT_SUBJECTS[s]) for s in spec.subjects]
+    dx, dy = rng.choice((-8, 0, 8)), rng.choice((-8, 0, 8))
 
-    def put(picture: Image.Image, x: float, y: float) -> None:
-        x = min(
-            max(x + rng.randint(-4, 4), picture.width / 2), SIZE - picture.width / 2
-        )
-        y = min(
-            max(y + rng.randint(-4, 4), picture.height / 2), SIZE - picture.height / 2
-        )
-        corner = (round(x - picture.width / 2), round(y - picture.height / 2))
-        layer.alpha_composite(picture, (max(0, corner[0]), max(0, corner[1])))
+    def put(
+        picture: Image.Image, longest: int, x: int, y: int
+    ) -> tuple[int, int, int, int]:
+        picture = _fit(picture, longest)
+        corner = []
+        for middle, side in ((x + dx, picture.width), (y + dy, picture.height)):
+            start = min(max(round(middle - side / 2), 0), SIZE - side)
+            corner.append(start // GRID * GRID)
+        layer.alpha_composite(picture, tuple(corner))
+        return *corner, *picture.size
 
     if len(glyphs) == 1:
-        longest = rng.randint(*SIZES[spec.size])
-        subject = glyphs[0]
+        large_and_dressed = spec.worn and spec.size == "large"
+        longest = SIZES["" if large_and_dressed else spec.size]
+        box = put(glyphs[0], longest, 64, 56 if spec.worn == "stilts" else 72)
         if spec.worn:
-            subject = _dress(_fit(subject, longest * 0.88), spec.worn)
-        put(_fit(subject, min(longest, 118)), 64, 70)
+            _wear(layer, spec.worn, box)
     elif spec.relation == "beside":
-        for picture, x in zip(glyphs, (33, 95), strict=True):
-            put(_fit(picture, rng.randint(52, 60)), x, 72)
+        for picture, x in zip(glyphs, (32, 96), strict=True):
+            put(picture, PAIR_SIZE, x, 72)
     else:  # on, riding: the second one carries the first
-        high, big = (34, 74) if spec.relation == "on" else (44, 88)
-        put(_fit(glyphs[1], big), 64, 88)
-        put(_fit(glyphs[0], 56), 64, high)
+        put(glyphs[1], SIZES[""], 64, 88)
+        put(glyphs[0], PAIR_SIZE, 64, 32 if spec.relation == "on" else 48)
     return layer
 
 
@@ -519,27 +529,28 @@ def _stylise(
         return Image.composite(paper, soft, _noise(rng, 9, 5, 130))
     if style == "oil painting":
         strokes = plain.filter(ImageFilter.ModeFilter(7))
-        raw = bytes(rng.randint(70, 186) for _ in range(44 * 44))
-        canvas = Image.frombytes("L", (44, 44), raw).resize((SIZE * 2, SIZE // 2 * 3))
+        raw = bytes(rng.randint(88, 168) for _ in range(24 * 24))
+        canvas = Image.frombytes("L", (24, 24), raw).resize((SIZE * 2, SIZE // 2 * 3))
         canvas = canvas.rotate(35).crop((60, 30, 60 + SIZE, 30 + SIZE))
         canvas = Image.merge("RGB", [canvas] * 3)
         return ImageChops.overlay(strokes, canvas)
     if style == "pencil sketch":
         grey = plain.convert("L")
-        lines = grey.filter(ImageFilter.GaussianBlur(0.7)).filter(
+        lines = grey.filter(ImageFilter.GaussianBlur(1.2)).filter(
             ImageFilter.FIND_EDGES
         )
-        lines = lines.point(lambda v: min(255, v * 4))
+        lines = lines.point(lambda v: min(255, max(0, v - 12) * 6))
+        ImageDraw.Draw(lines).rectangle((0, 0, SIZE - 1, SIZE - 1), outline=0)
         shading = grey.point(lambda v: 168 + v // 3)
         sketch = _ramp(shading, (0, 0, 0), (250, 248, 240))
         paper = Image.blend(
             background, Image.new("RGB", background.size, "white"), 0.12
         )
         sketch = Image.composite(sketch, paper, alpha)
+        lines = ImageChops.lighter(
+            lines, ImageChops.difference(_outline(alpha, 1), alpha)
+        )
         sketch.paste((44, 44, 48), mask=lines)
-        d = ImageDraw.Draw(sketch)
-        for x in range(-SIZE, SIZE, 9):
-            d.line((x, SIZE, x + SIZE, 0), fill=(110, 110, 114), width=1)
         return sketch
     if style == "pixel art":
         small = plain.resize((32, 32), Image.Resampling.BOX).quantize(14, kmeans=0)
@@ -549,12 +560,8 @@ def _stylise(
         relief = grey.filter(ImageFilter.EMBOSS)
         wood = _ramp(Image.blend(grey, relief, 0.45), (70, 38, 16), (232, 178, 112))
         d = ImageDraw.Draw(wood)
-        y = rng.uniform(0, 6)
-        while y < SIZE:
-            d.arc(
-                (-60, y - 20, SIZE + 60, y + 20), 20, 160, fill=(120, 72, 36), width=1
-            )
-            y += rng.uniform(5, 9)
+        for y in range(3, SIZE, GRID):
+            d.line((0, y, SIZE, y), fill=(120, 72, 36), width=1)
         picture = background.copy()
         picture.paste((50, 28, 12), mask=_outline(alpha, 1))
         picture.paste(wood, mask=alpha)
@@ -566,15 +573,9 @@ def _stylise(
         picture.paste((255, 255, 255), mask=_outline(alpha, 3))
         picture.paste(body, mask=alpha)
         return picture
-    # comic: flat colours, thick outlines, dots on the background
+    # comic: flat colours, thick outlines
     picture = background.copy()
-    d = ImageDraw.Draw(picture)
-    dark = tuple(round(c * 0.62) for c in background.resize((1, 1)).getpixel((0, 0)))
-    dark = dark if sum(dark) > 60 else (92, 92, 96)
-    for row, y in enumerate(range(3, SIZE, 8)):
-        for x in range(3 + 4 * (row % 2), SIZE, 8):
-            d.ellipse((x - 1, y - 1, x + 2, y + 2), fill=dark)
-    picture.paste((0, 0, 0), mask=_outline(alpha, 2))
+    picture.paste((0, 0, 0), mask=_outline(alpha, 3))
     picture.paste(body.point(lambda v: v // 64 * 64 + 32), mask=alpha)
     return picture
 
@@ -599,13 +600,13 @@ def render(spec: Spec, rng: random.Random) -> Image.Image:
 
 
 def pictures(
-    seed: int, count: int, held_out: bool = False
+    seed: int, count: int, held_out: bool = False, subjects: Iterable[str] = SUBJECTS
 ) -> tuple[np.ndarray, list[Spec]]:
     """Draw ``count`` pictures: uint8 array (count, 128, 128, 3) and their specs."""
     out = np.empty((count, SIZE, SIZE, 3), np.uint8)
     specs = []
     for i in range(count):
         rng = random.Random(f"{seed}/{i}")
-        specs.append(sample(rng, held_out))
+        specs.append(sample(rng, held_out, subjects))
         out[i] = np.asarray(render(specs[-1], rng))
     return out, specs

@@ -105,6 +105,18 @@ BAD_INPUTS = {
         lambda pipe: settings(pipe, num_inference_steps=1001),
         ("num_inference_steps is 1001", "1 to 1000", "take 25"),
     ),
+    "no strength": (
+        lambda pipe: settings(pipe, strength=0),
+        ("strength is 0", "at most 1", "take 0.6"),
+    ),
+    "too much strength": (
+        lambda pipe: settings(pipe, strength=1.5),
+        ("strength is 1.5", "at most 1", "take 0.6"),
+    ),
+    "less than a step": (
+        lambda pipe: settings(pipe, strength=0.02, num_inference_steps=25),
+        ("25 steps at strength 0.02", "less than one", "take 50 steps"),
+    ),
     "an empty prompt": (lambda pipe: notice(pipe, "  "), ("empty", "name what")),
     "a prompt of 200 words": (
         lambda pipe: notice(pipe, "a cat " * 37 + "on the beach " * 42),
@@ -439,6 +451,12 @@ def test_grid_leaves_large_pictures_as_they_are():
     assert np.array_equal(part, picture)
 
 
+def test_grid_shrinks_large_pictures_to_a_side_that_is_given():
+    pictures = [Image.new("RGB", size) for size in ((512, 512), (512, 256))]
+    gap = 2 * images.GAP
+    assert images.grid(pictures, cols=2, side=128).size == (2 * (128 + gap), 128 + gap)
+
+
 def test_grid_wants_pictures_and_a_label_for_each():
     with pytest.raises(ValueError, match="no pictures"):
         images.grid([])
@@ -450,3 +468,99 @@ def test_caption_names_what_was_given():
     text = images.caption("a frog", seed=4, num_inference_steps=1, guidance_scale=7.0)
     assert text == "“a frog” · seed 4 · 1 step · guidance 7"
     assert images.caption(seed=0, size="64x64") == "seed 0 · size 64x64"
+
+
+# Any picture a learner has
+
+
+def left_red_right_blue(mode="RGB", size=(64, 64)) -> Image.Image:
+    image = Image.new("RGB", size, "red")
+    image.paste("blue", (size[0] // 2, 0, *size))
+    return image.convert(mode)
+
+
+def saved_as(folder, name, image, **options) -> Path:
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def middles(image: Image.Image) -> tuple:
+    w, h = image.size
+    return image.getpixel((w // 4, h // 2)), image.getpixel((3 * w // 4, h // 2))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "CMYK", "RGBA"])
+def test_pictures_of_every_mode_open_as_rgb(mode, tmp_path):
+    name = "picture.tif" if mode == "CMYK" else "picture.png"
+    path = saved_as(tmp_path, name, left_red_right_blue(mode))
+    image = images.open_picture(path, 32)
+    assert image.mode == "RGB" and image.size == (32, 32)
+    left, right = middles(image)
+    assert left[0] > 200 > 60 > left[2] and right[2] > 200 > 60 > right[0]
+    assert images.open_picture(path.read_bytes(), 32).tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA", "I;16"])
+def test_grey_pictures_keep_their_greys(mode, tmp_path):
+    light = {"1": 1, "LA": (200, 255), "I;16": 200 * 257}.get(mode, 200)
+    image = Image.new(mode, (8, 8), light)
+    opened = images.open_picture(saved_as(tmp_path, "grey.png", image), 8)
+    wanted = 255 if mode == "1" else 200
+    assert opened.getpixel((4, 4)) == (wanted,) * 3
+
+
+def test_what_is_transparent_becomes_white(tmp_path):
+    clear = saved_as(tmp_path, "clear.png", Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
+    assert images.open_picture(clear, 8).getpixel((4, 4)) == (255, 255, 255)
+    palette = Image.new("P", (8, 8), 0)
+    path = saved_as(tmp_path, "palette.gif", palette, transparency=0)
+    assert images.open_picture(path, 8).getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_a_photo_that_lies_on_its_side_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side: turn clockwise to see it right
+    path = saved_as(tmp_path, "photo.jpg", left_red_right_blue(), exif=exif)
+    image = images.open_picture(path, 32)
+    top, bottom = image.getpixel((16, 8)), image.getpixel((16, 24))
+    assert top[0] > 200 > top[2] and bottom[2] > 200 > bottom[0]
+
+
+def test_a_wide_picture_is_cut_and_not_squeezed(tmp_path):
+    wide = Image.new("RGB", (300, 100), "white")
+    wide.paste("black", (100, 0, 200, 100))
+    path = saved_as(tmp_path, "wide.png", wide)
+    darkest = images.open_picture(path, 50).getextrema()
+    assert max(light for _, light in darkest) < 40  # the resampling rings a little
+    assert images.open_picture(path, (30, 10)).size == (30, 10)
+
+
+def test_a_large_photo_opens_and_an_enormous_one_gets_a_sentence(tmp_path, monkeypatch):
+    path = saved_as(tmp_path, "large.jpg", Image.new("RGB", (9000, 6000), "green"))
+    assert images.open_picture(path, 128).size == (128, 128)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)
+    with pytest.raises(Mistake, match="more than 2 million pixels: make it smaller"):
+        images.open_picture(path, 128)
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    options = {"save_all": True, "append_images": frames[1:]}
+    path = saved_as(tmp_path, "film.gif", frames[0], **options)
+    assert images.open_picture(path, 8).getpixel((4, 4)) == (255, 0, 0)
+
+
+def test_what_is_no_picture_gets_a_sentence(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("a hippo")
+    whole = saved_as(tmp_path, "whole.png", left_red_right_blue()).read_bytes()
+    half = tmp_path / "half.png"
+    half.write_bytes(whole[: len(whole) // 2])
+    for path in (text, half):
+        with pytest.raises(Mistake, match=f"“{path.name}” is not a picture that can"):
+            images.open_picture(path, 8)
+    for nothing in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(Mistake, match="There is no file"):
+            images.open_picture(nothing, 8)
+    with pytest.raises(Mistake, match="This is not a picture"):
+        images.open_picture(b"", 8)

@@ -8,26 +8,28 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
+    AutoencoderKL,
     AutoPipelineForImage2Image,
     AutoPipelineForInpainting,
     AutoPipelineForText2Image,
 )
 from PIL import Image
 
-from pocket import evaluate, train, world
+from pocket import classifier, evaluate, train, world
 from pocket.architecture import (
     MODEL_DIR,
     centre_latents,
+    make_text_encoder,
     make_tokenizer,
     make_unet,
     make_vae,
 )
 
 NAMES = {
-    "subject": evaluate.SUBJECTS,
-    "background": evaluate.BACKGROUNDS,
-    "style": evaluate.STYLES,
-    "worn": evaluate.WORN,
+    "subject": classifier.SUBJECTS,
+    "background": classifier.BACKGROUNDS,
+    "style": classifier.STYLES,
+    "worn": classifier.WORN,
 }
 
 
@@ -159,6 +161,41 @@ def test_an_interrupted_stage_resumes_where_it_was(tmp_path, monkeypatch):
     _, resumed, rest = run()
     assert rest == steps[10:]
     assert torch.equal(whole.weight, resumed.weight)
+
+
+def test_every_weight_of_the_unet_learns(tmp_path, monkeypatch):
+    """A backward pass may lose gradients in silence: a compiled one did."""
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    rng = random.Random(0)
+    specs = [world.sample(rng) for _ in range(8)]
+    latents = torch.randn(8, 4, 16, 16)
+    recipe = train.Recipe(unet_steps=3, unet_batch=8)
+    text_encoder = make_text_encoder(make_tokenizer(world.words()))
+    machine = train.find_machine()
+    train.train_unet(recipe, machine, latents, specs, text_encoder)
+    state = torch.load(tmp_path / "unet.pt", weights_only=True)["optimizer"]["state"]
+    names = [name for name, _ in make_unet().named_parameters()]
+    sizes = {n: state[i]["exp_avg_sq"].max().item() for i, n in enumerate(names)}
+    still = {name for name, size in sizes.items() if size < 1e-20}
+    assert still <= {"add_embedding.pool.k_proj.bias"}  # the softmax cancels this one
+
+
+def test_training_can_go_on_from_a_finished_model():
+    vae = train.begin(make_vae(), train.Recipe(begin_from=str(MODEL_DIR)), "vae")
+    shipped = AutoencoderKL.from_pretrained(MODEL_DIR, subfolder="vae").state_dict()
+    assert all(torch.equal(v, shipped[k]) for k, v in vae.state_dict().items())
+
+
+def test_the_prompt_as_a_whole_begins_silent():
+    unet = make_unet()
+    text = torch.randn(2, 77, 128)
+    assert unet.add_embedding(text).abs().max() == 0
+    assert unet.add_embedding.norm2.weight.requires_grad
+
+
+def test_the_classifier_says_how_to_get_its_weights(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m pocket.classifier"):
+        classifier.load_classifier(tmp_path / "none.safetensors")
 
 
 def test_the_folder_fits_the_repo():

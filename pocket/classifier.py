@@ -1,0 +1,165 @@
+"""A classifier that names what a picture shows; it judges the pocket model.
+
+Trained only on fresh renders of the world: ``python -m pocket.classifier`` trains it
+(resuming from its last checkpoint) and writes ``pocket/classifier.safetensors``.
+``python -m pocket.evaluate`` prints first how often it is right on unseen renders.
+"""
+
+import argparse
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from pocket import world
+from pocket.train import (
+    Machine,
+    Recipe,
+    draw_pictures,
+    find_machine,
+    on_every_core,
+    processes,
+    rank,
+    run,
+    to_tensor,
+    wait_for_all,
+)
+
+WEIGHTS = Path(__file__).parent / "classifier.safetensors"
+SUBJECTS = [*world.SUBJECTS, *world.HELD_OUT_SUBJECTS]
+BACKGROUNDS = [*world.COLOURS, *world.SCENES]
+STYLES = list(world.STYLES)
+WORN = ["", *world.WORN]
+BATCH = 64
+
+
+class Classifier(nn.Module):
+    """Names what a picture shows: subjects, background, style, thing worn.
+
+    Input is (batch, 3, 128, 128) in [-1, 1], looked at in 64 x 64. Subjects and things
+    worn are scored at each of 8 x 8 places, and the places are pooled softly, so that
+    two subjects are found as well as one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        plan = ((3, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, 96, 1))
+        plan += ((96, 192, 2), (192, 192, 1))
+        for a, b, stride in plan:
+            layers += [nn.Conv2d(a, b, 3, stride, 1), nn.BatchNorm2d(b), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        self.subject = nn.Conv2d(192, len(SUBJECTS), 1)
+        self.worn = nn.Conv2d(192, len(WORN), 1)
+        self.background = nn.Linear(384, len(BACKGROUNDS))
+        self.style = nn.Linear(384, len(STYLES))
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.body(F.avg_pool2d(x, 2))  # (batch, 192, 8, 8)
+        whole = torch.cat((features.mean((2, 3)), features.amax((2, 3))), 1)
+        return {
+            "subject": self.subject(features).logsumexp((2, 3)),
+            "background": self.background(whole),
+            "style": self.style(whole),
+            "worn": self.worn(features).logsumexp((2, 3)),
+        }
+
+
+def labels_of(specs: Sequence[world.Spec]) -> dict[str, torch.Tensor]:
+    """What the classifier should say: class numbers, and 0/1 for each subject."""
+    subjects = torch.zeros(len(specs), len(SUBJECTS))
+    for row, spec in enumerate(specs):
+        for name in spec.subjects:
+            subjects[row, SUBJECTS.index(name)] = 1
+    return {
+        "subject": subjects,
+        "background": torch.tensor([BACKGROUNDS.index(s.background) for s in specs]),
+        "style": torch.tensor([STYLES.index(s.style) for s in specs]),
+        "worn": torch.tensor([WORN.index(s.worn) for s in specs]),
+    }
+
+
+def load_classifier(path: Path = WEIGHTS) -> Classifier:
+    """The trained classifier, on the fastest device.
+
+    Raises:
+        FileNotFoundError: It has not been trained yet.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no {path.name} yet: train it with `python -m pocket.classifier`."
+        )
+    classifier = Classifier()
+    classifier.load_state_dict(load_file(path))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return classifier.to(device).eval()
+
+
+@torch.no_grad()
+def judge(classifier: Classifier, pictures: np.ndarray) -> dict[str, torch.Tensor]:
+    """Log probabilities by part of the prompt, for uint8 (count, 128, 128, 3)."""
+    device = next(classifier.parameters()).device
+    machine = Machine(device, torch.float32)
+    said: dict[str, list[torch.Tensor]] = {}
+    for i in range(0, len(pictures), 64):
+        out = classifier(to_tensor(pictures[i : i + 64], machine))
+        for part, logits in out.items():
+            said.setdefault(part, []).append(F.log_softmax(logits, -1).cpu())
+    return {part: torch.cat(logs) for part, logs in said.items()}
+
+
+def train_classifier(machine: Machine, steps: int) -> None:
+    """Train on renders of its own seed and on the training set's; write the weights.
+
+    Its own show the held-out subjects as well: it has to know what textual inversion
+    and DreamBooth teach. Styles that take the colour away come more often: shape alone
+    is harder to learn.
+    """
+    recipe = Recipe(seed=1000, pictures=30_000)
+    if rank() == 0:
+        draw_pictures(recipe, SUBJECTS), draw_pictures(Recipe())
+    wait_for_all()
+    drawn = [draw_pictures(recipe, SUBJECTS), draw_pictures(Recipe())]
+    images = [picture for pictures, _ in drawn for picture in pictures]
+    specs = [spec for _, more in drawn for spec in more]
+    labels = labels_of(specs)
+    labels["subject"] /= labels["subject"].sum(1, keepdim=True)  # 1, or a half each
+    rare = [3.0 if s.style in ("pencil sketch", "wood carving") else 1.0 for s in specs]
+    torch.manual_seed(recipe.seed)
+    classifier = Classifier().to(machine.device, memory_format=torch.channels_last)
+
+    def loss_of(rng: random.Random) -> torch.Tensor:
+        picks = rng.choices(range(len(specs)), rare, k=BATCH // processes())
+        x = to_tensor(np.stack([images[i] for i in picks]), machine)
+        if rng.random() < 0.5:
+            soft = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+            x = torch.lerp(x, soft, rng.random())
+        classifier.train()
+        with machine.autocast():
+            said = classifier(x)
+        want = {k: v[picks].to(x.device) for k, v in labels.items()}
+        return sum(F.cross_entropy(said[k].float(), want[k]) for k in want)
+
+    run("classifier", classifier, loss_of, steps, 3e-3, recipe, decay=0.5)
+    if rank() == 0:  # the last weights, not their average: batch norm has counted these
+        state = {k: v.cpu().contiguous() for k, v in classifier.state_dict().items()}
+        half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+        save_file(half, WEIGHTS)
+        print(f"Saved to {WEIGHTS}.")
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description="Train the classifier; resumes.")
+    parser.add_argument("--steps", type=int, default=8_000, help="%(default)s")
+    steps = parser.parse_args().steps
+    on_every_core("pocket.classifier", lambda: train_classifier(find_machine(), steps))
+
+
+if __name__ == "__main__":
+    main()
