@@ -121,6 +121,23 @@ def _predictions() -> tuple[torch.Tensor, torch.Tensor]:
     return both[0], both[1]
 
 
+def _problem(
+    got: torch.Tensor | None,
+    right: torch.Tensor,
+    mistakes: dict[str, torch.Tensor],
+    rule: str,
+) -> str | None:
+    """What is wrong with a tensor: the mistake that gives this one, or the rule."""
+    if got is None:
+        return "it returns nothing; is there a `return`?"
+    if torch.allclose(got, right, atol=1e-4):
+        return None
+    for reason, wrong in mistakes.items():
+        if got.shape == wrong.shape and torch.allclose(got, wrong, atol=1e-5):
+            return reason
+    return rule
+
+
 @exercise(
     "Start at the prediction without the prompt and walk towards the one with it.",
     """
@@ -133,13 +150,6 @@ def guide(answer: Any) -> str | None:
     uncond, text = _predictions()
     got = answer(uncond, text, 7.5)
     right = uncond + 7.5 * (text - uncond)
-    if got is None:
-        return "it returns nothing; is there a `return`?"
-    if torch.allclose(got, right, atol=1e-4):
-        plain = answer(uncond, text, 1)
-        if not torch.allclose(plain, text, atol=1e-4):
-            return "right at 7.5, and at 1 it should be the prediction with the prompt."
-        return None
     mistakes = {
         "that starts at the prediction with the prompt: at 1 it should end there.": (
             text + 7.5 * (text - uncond)
@@ -149,10 +159,11 @@ def guide(answer: Any) -> str | None:
         ),
         "that is the difference alone: where does it start?": 7.5 * (text - uncond),
     }
-    for reason, wrong in mistakes.items():
-        if got.shape == wrong.shape and torch.allclose(got, wrong, atol=1e-4):
-            return reason
-    return "at guidance 0 it should give the first prediction, at 1 the second."
+    rule = "at guidance 0 it should give the first prediction, at 1 the second."
+    problem = _problem(got, right, mistakes, rule)
+    if problem is None and not torch.allclose(answer(uncond, text, 1), text, atol=1e-4):
+        return "right at 7.5, and at 1 it should be the prediction with the prompt."
+    return problem
 
 
 @exercise(
@@ -190,12 +201,7 @@ def tame(answer: Any) -> str | None:
     axes = (1, 2, 3)
     calm = guided * text.std(axes, keepdim=True) / guided.std(axes, keepdim=True)
     got = answer(guided, text, 0.7)
-    if got is None:
-        return "it returns nothing; is there a `return`?"
-    if torch.allclose(got, 0.7 * calm + 0.3 * guided, atol=1e-4):
-        if not torch.allclose(answer(guided, text, 0), guided, atol=1e-4):
-            return "right at 0.7, and with rescale 0 nothing should change."
-        return None
+    right = 0.7 * calm + 0.3 * guided
     whole = guided * text.std() / guided.std()
     mistakes = {
         "you mixed the wrong way round: rescale 0 should change nothing.": (
@@ -206,10 +212,13 @@ def tame(answer: Any) -> str | None:
             0.7 * whole + 0.3 * guided
         ),
     }
-    for reason, wrong in mistakes.items():
-        if got.shape == wrong.shape and torch.allclose(got, wrong, atol=1e-4):
-            return reason
-    return "with rescale 1, each picture's std should be that of `noise_pred_text`."
+    rule = "with rescale 1, each picture's std should be that of `noise_pred_text`."
+    problem = _problem(got, right, mistakes, rule)
+    if problem is None and not torch.allclose(
+        answer(guided, text, 0), guided, atol=1e-4
+    ):
+        return "right at 0.7, and with rescale 0 nothing should change."
+    return problem
 
 
 # 03 negative prompts
@@ -261,13 +270,8 @@ def steer(answer: Any) -> str | None:
     uncond, text = _predictions()
     negative = text.flip(0)
     got = answer(uncond, text, negative, 7.5, 3.0)
-    if got is None:
-        return "it returns nothing; is there a `return`?"
     towards, away = 7.5 * (text - uncond), 3.0 * (negative - uncond)
-    if torch.allclose(got, uncond + towards - away, atol=1e-4):
-        if not torch.allclose(answer(uncond, text, negative, 1, 0), text, atol=1e-4):
-            return "right here, and at scales 1 and 0 it should be the prompt's own."
-        return None
+    right = uncond + towards - away
     mistakes = {
         "that walks towards both: the second difference has to be subtracted.": (
             uncond + towards + away
@@ -277,10 +281,13 @@ def steer(answer: Any) -> str | None:
         ),
         "that is the way only: where does it start?": towards - away,
     }
-    for reason, wrong in mistakes.items():
-        if got.shape == wrong.shape and torch.allclose(got, wrong, atol=1e-4):
-            return reason
-    return "with negative_scale 0 it should be plain guidance."
+    rule = "with negative_scale 0 it should be plain guidance."
+    problem = _problem(got, right, mistakes, rule)
+    if problem is None and not torch.allclose(
+        answer(uncond, text, negative, 1, 0), text, atol=1e-4
+    ):
+        return "right here, and at scales 1 and 0 it should be the prompt's own."
+    return problem
 
 
 @exercise(
@@ -384,12 +391,8 @@ def ddim_step(answer: Any) -> str | None:
     latents, noise_pred = _predictions()
     now, later = torch.tensor(0.3), torch.tensor(0.6)
     got = answer(latents, noise_pred, now, later)
-    if got is None:
-        return "it returns nothing; is there a `return`?"
     clean = (latents - (1 - now).sqrt() * noise_pred) / now.sqrt()
     right = later.sqrt() * clean + (1 - later).sqrt() * noise_pred
-    if torch.allclose(got, right, atol=1e-4):
-        return None
     mistakes = {
         "that is x_0, the whole way; the step goes only to the next t.": clean,
         "alpha_bar is a share of power: take its square root before you multiply.": (
@@ -399,10 +402,8 @@ def ddim_step(answer: Any) -> str | None:
             later.sqrt() * clean + (1 - now).sqrt() * noise_pred
         ),
     }
-    for reason, wrong in mistakes.items():
-        if got.shape == wrong.shape and torch.allclose(got, wrong, atol=1e-5):
-            return reason
-    return "where alpha_bar_next is alpha_bar, the latents should stay as they are."
+    rule = "where alpha_bar_next is alpha_bar, the latents should stay as they are."
+    return _problem(got, right, mistakes, rule)
 
 
 @exercise(
@@ -416,11 +417,7 @@ def add_noise(answer: Any) -> str | None:
     clean, noise = _predictions()
     share = torch.tensor(0.7)
     got = answer(clean, noise, share)
-    if got is None:
-        return "it returns nothing; is there a `return`?"
     right = share.sqrt() * clean + (1 - share).sqrt() * noise
-    if torch.allclose(got, right, atol=1e-4):
-        return None
     mistakes = {
         "alpha_bar is a share of power: take the square root of each share.": (
             share * clean + (1 - share) * noise
@@ -432,10 +429,8 @@ def add_noise(answer: Any) -> str | None:
             share.sqrt() * noise + (1 - share).sqrt() * clean
         ),
     }
-    for reason, wrong in mistakes.items():
-        if got.shape == wrong.shape and torch.allclose(got, wrong, atol=1e-5):
-            return reason
-    return "at alpha_bar 1 it should be the clean latents, at 0 the noise."
+    rule = "at alpha_bar 1 it should be the clean latents, at 0 the noise."
+    return _problem(got, right, mistakes, rule)
 
 
 @exercise(
