@@ -131,7 +131,7 @@ def train_classifier(machine: Machine, steps: int) -> None:
     labels["subject"] /= labels["subject"].sum(1, keepdim=True)  # 1, or a half each
     rare = [3.0 if s.style in ("pencil sketch", "wood carving") else 1.0 for s in specs]
     torch.manual_seed(recipe.seed)
-    classifier = Classifier().to(machine.device, memory_format=torch.channels_last)
+    classifier = Classifier().to(machine.device)
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         picks = rng.choices(range(len(specs)), rare, k=BATCH // processes())
@@ -145,7 +145,7 @@ def train_classifier(machine: Machine, steps: int) -> None:
         want = {k: v[picks].to(x.device) for k, v in labels.items()}
         return sum(F.cross_entropy(said[k].float(), want[k]) for k in want)
 
-    run("classifier", classifier, loss_of, steps, 3e-3, recipe, decay=0.5)
+    run("classifier", classifier, loss_of, steps, 2e-3, recipe, decay=0.5)
     if rank() == 0:  # the last weights, not their average: batch norm has counted these
         state = {k: v.cpu().contiguous() for k, v in classifier.state_dict().items()}
         half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}

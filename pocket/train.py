@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,6 +139,15 @@ def processes() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def from_first(flag: bool) -> bool:
+    """What the first process says, in all of them."""
+    if processes() > 1:
+        said = torch.tensor(float(flag))
+        distributed.broadcast(said, 0)
+        flag = bool(said)
+    return flag
+
+
 def average_gradients(module: nn.Module) -> None:
     """Give every process the mean of all processes' gradients."""
     if processes() > 1:
@@ -148,6 +158,91 @@ def average_gradients(module: nn.Module) -> None:
         parts = flat.split([g.numel() for g in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+
+class Optimizer:
+    """Muon for the weights of layers, AdamW for everything else.
+
+    Muon turns each matrix's step into the nearest orthogonal one, so that directions
+    which seldom get a gradient move as fast as the others (Jordan et al. 2024,
+    https://kellerjordan.github.io/posts/muon); a convolution counts as the matrix from
+    all it reads to its channels. Embeddings, biases, norms and thin layers are left to
+    AdamW. Processes share the matrices, each steps its own and tells the others.
+
+    The module's convolutions have to lie in memory as channels_last.
+    """
+
+    def __init__(self, module: nn.Module, rate: float) -> None:
+        layers = [m for m in module.modules() if not isinstance(m, nn.Embedding)]
+        self.weights = [
+            p
+            for layer in layers
+            for p in layer.parameters(recurse=False)
+            if p.ndim >= 2 and min(len(p), p[0].numel()) >= 32
+        ]
+        # The longest first, dealt out to the processes in turn.
+        self.weights.sort(key=lambda p: -p.numel() * min(len(p), p[0].numel()))
+        self.matrices = [nn.Parameter(self._matrix(p.data)) for p in self.weights]
+        chosen = set(self.weights)
+        self.adam = torch.optim.AdamW(
+            [p for p in module.parameters() if p not in chosen],
+            rate,
+            (0.9, 0.99),
+            weight_decay=0.01,
+            fused=True,
+        )
+        self.muon = torch.optim.Muon(
+            self.matrices[rank() :: processes()],
+            rate,
+            weight_decay=0.01,
+            adjust_lr_fn="match_rms_adamw",
+        )
+
+    @staticmethod
+    def _matrix(weight: torch.Tensor) -> torch.Tensor:
+        """The same numbers as (outputs, inputs), in the order they have in memory."""
+        if weight.ndim == 4:
+            weight = weight.permute(0, 2, 3, 1)
+        return weight.view(len(weight), -1)
+
+    def set_rate(self, rate: float) -> None:
+        for group in (*self.adam.param_groups, *self.muon.param_groups):
+            group["lr"] = rate
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for matrix, weight in zip(self.matrices, self.weights, strict=True):
+            gradient = weight.grad
+            if weight.ndim == 4:
+                gradient = gradient.contiguous(memory_format=torch.channels_last)
+            matrix.grad = self._matrix(gradient)
+        self.adam.step()
+        self.muon.step()
+        if processes() > 1:
+            for owner in range(processes()):
+                theirs = self.matrices[owner :: processes()]
+                flat = torch.cat([m.flatten() for m in theirs])
+                distributed.broadcast(flat, owner)
+                parts = flat.split([m.numel() for m in theirs])
+                for matrix, part in zip(theirs, parts, strict=True):
+                    matrix.copy_(part.view_as(matrix))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs; all processes have to ask for it together."""
+        momenta = [torch.zeros_like(m) for m in self.matrices]
+        for matrix, momentum in zip(self.matrices, momenta, strict=True):
+            if matrix in self.muon.state:
+                momentum.copy_(self.muon.state[matrix]["momentum_buffer"])
+            if processes() > 1:
+                distributed.all_reduce(momentum)  # everybody else's are zeros
+        return {"adam": self.adam.state_dict(), "momenta": momenta}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.adam.load_state_dict(state["adam"])
+        mine = self.muon.param_groups[0]["params"]
+        momenta = state["momenta"][rank() :: processes()]
+        for matrix, momentum in zip(mine, momenta, strict=True):
+            self.muon.state[matrix]["momentum_buffer"] = momentum.to(matrix)
 
 
 def run(
@@ -179,10 +274,9 @@ def run(
     """
     CHECKPOINTS.mkdir(exist_ok=True)
     path, log_path = CHECKPOINTS / f"{stage}.pt", CHECKPOINTS / f"{stage}.jsonl"
+    trained.to(memory_format=torch.channels_last)
     average = copy.deepcopy(trained).requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        trained.parameters(), rate, (0.9, 0.99), weight_decay=0.01, fused=True
-    )
+    optimizer = Optimizer(trained, rate)
     step, seconds = 0, 0.0
     if path.exists():
         state = torch.load(path, weights_only=True, map_location="cpu")
@@ -192,12 +286,15 @@ def run(
         optimizer.load_state_dict(state["optimizer"])
 
     def save() -> None:
+        optimizer_state = optimizer.state_dict()
+        if rank() > 0:
+            return
         state = {
             "step": step,
             "seconds": seconds + time.perf_counter() - start,
             "trained": trained.state_dict(),
             "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizer": optimizer_state,
         }
         torch.save(state, path.with_suffix(".tmp"))
         os.replace(path.with_suffix(".tmp"), path)  # never half a checkpoint
@@ -215,12 +312,11 @@ def run(
     averaged = [p for p in average.parameters()]
     while step < steps:
         factor = min(1.0, (step + 1) / 100, (steps - step) / (decay * steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * factor
+        optimizer.set_rate(rate * factor)
         key = (recipe.seed, stage, step, rank())
         torch.manual_seed(hash_of(*key))
         loss = loss_of(generator(*key))
-        optimizer.zero_grad(set_to_none=True)
+        trained.zero_grad()
         loss.backward()
         average_gradients(trained)
         nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
@@ -241,7 +337,7 @@ def run(
             bar.set_postfix(loss=f"{mean:.4f}")
             recent.clear()
         due = time.perf_counter() - saved > SECONDS_BETWEEN_CHECKPOINTS
-        if rank() == 0 and (step == steps or due):
+        if step == steps or from_first(due):
             save()
             saved = time.perf_counter()
     bar.close()
@@ -313,7 +409,7 @@ def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Modu
     """L1 on pixels and on their differences, with a very light KL term."""
     torch.manual_seed(recipe.seed)
     vae = begin(make_vae(), recipe, "vae")
-    vae = vae.to(machine.device, memory_format=torch.channels_last)
+    vae = vae.to(machine.device)
     room = world.SIZE - recipe.vae_crop
 
     def loss_of(rng: random.Random) -> torch.Tensor:
@@ -425,7 +521,7 @@ def train_unet(
     torch.manual_seed(recipe.seed)
     tokenizer = make_tokenizer(world.words())
     unet = begin(make_unet(), recipe, "unet")
-    unet = unet.to(machine.device, memory_format=torch.channels_last)
+    unet = unet.to(machine.device)
     if machine.device.type == "cpu":  # SDPA's backward pass in bfloat16 is slow on CPUs
         unet.set_attn_processor(AttnProcessor())
     text_encoder = text_encoder.to(machine.device).eval().requires_grad_(False)
@@ -460,7 +556,8 @@ def train_unet(
         each = F.mse_loss(noise_pred, noise, reduction="none").mean((1, 2, 3))
         return (each * weights[t]).mean()
 
-    return run("unet", unet, loss_of, recipe.unet_steps, recipe.unet_rate, recipe)
+    steps, rate = recipe.unet_steps, recipe.unet_rate
+    return run("unet", unet, loss_of, steps, rate, recipe, decay=0.6)
 
 
 def train(recipe: Recipe) -> None:

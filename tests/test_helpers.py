@@ -21,8 +21,7 @@ from safetensors import safe_open
 
 from helpers import forms, images, memory, models
 from helpers.device import GIB, Device, find_device
-from helpers.forms import Mistake
-from tools.notebooks import fields
+from helpers.forms import Mistake, fields
 
 ROOT = Path(__file__).resolve().parent.parent
 T4 = Device("cuda", "Tesla T4", 14.7, torch.float16)

@@ -10,10 +10,11 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from helpers.forms import Field, fields
 from helpers.models import CATALOGUE
 from tools.badges import BADGE, badge, setup_cell
 from tools.execute import IMAGE, Run, execute, render
-from tools.notebooks import CELL_METADATA, Field, fields, fill
+from tools.notebooks import CELL_METADATA, fill
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "notebooks"

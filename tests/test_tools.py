@@ -6,14 +6,18 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import REPO, TAG
+from helpers.forms import fields, parse_field
 from tools import badges, execute
-from tools.notebooks import fields, fill, parse_field, tidy
+from tools.notebooks import fill, tidy
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -109,6 +113,68 @@ def test_finds_a_default_that_its_form_cannot_give(line):
 
 def test_code_without_a_form_has_no_fields():
     assert fields("steps = 25  # a comment\nprint('@param')") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "other"),
+    [
+        ('a = 3  # @param {type:"slider", min:0, max:20, step:1}', "IntSlider", 5),
+        (
+            'a = 3  # @param {type:"slider", min:0, max:20, step:0.5}',
+            "FloatSlider",
+            5.5,
+        ),
+        ('a = True  # @param {type:"boolean"}', "Checkbox", False),
+        ('a = "b"  # @param ["b", "c", "d"]', "Dropdown", "d"),
+        ('a = 512  # @param [256, 512, 768] {type:"raw"}', "Dropdown", 768),
+        ('a = "x"  # @param ["b"] {allow-input: true}', "Combobox", "typed"),
+        ('a = "it # is"  # @param {type:"string"}', "Text", 'say """hi"""\\'),
+        ('a = 1024  # @param {type:"integer"}', "IntText", 4),
+        ('a = -0.5  # @param {type:"number"}', "FloatText", 0.25),
+    ],
+)
+def test_jupyter_shows_a_field_and_takes_its_value(shell, line, kind, other):
+    """Run, change the form, run again; then edit the code, which counts as well."""
+    shell.run_cell("%load_ext helpers.forms", silent=True)
+    seen = [shell.run_cell(f"# @title T\n{line}\n[a, 1 / 1]").result[0]]
+    (form,) = shell.input_transformers_post[-1].__self__.widgets.values()
+    (widget,) = form.values()
+    assert type(widget).__name__ == kind and widget.description == "a"
+    widget.value = other
+    seen.append(shell.run_cell(f"# @title T\n{line}\n[a, 1 / 1]").result[0])
+    assert seen == [parse_field(line).default, other]
+    assert type(seen[1]) is type(other)
+    edited = line.replace(line.split("  #")[0], f"a = {seen[0]!r} if 1 else 0", 1)
+    shell.run_cell(edited)
+    assert shell.user_ns["a"] == seen[0]
+
+
+def test_jupyter_keeps_the_forms_of_two_cells_apart(shell):
+    shell.run_cell("%load_ext helpers.forms", silent=True)
+    one = 'a = 1  # @param {type:"integer"}\nb = 2  # @param {type:"integer"}'
+    two = 'a = 5  # @param {type:"integer"}'
+    for cell in (one, two):
+        assert shell.run_cell(cell).success
+    forms = shell.input_transformers_post[-1].__self__
+    forms.widgets[tuple(one.splitlines())][one.splitlines()[1]].value = 7
+    shell.run_cell(one)
+    assert (shell.user_ns["a"], shell.user_ns["b"]) == (1, 7)
+    shell.run_cell(two)
+    assert shell.user_ns["a"] == 5
+
+
+def test_colab_keeps_its_own_forms(shell, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    shell.run_cell("%load_ext helpers.forms", silent=True)
+    assert not shell.input_transformers_post
+
+
+@pytest.fixture
+def shell():
+    """An IPython as a kernel has one, in this process."""
+    shell = InteractiveShell()
+    with capture_output():
+        yield shell
 
 
 def test_fill_writes_values_and_keeps_everything_else():
@@ -220,7 +286,7 @@ AFTER = "print(COURSE, OUT.is_dir(), sys.path.count(str(COURSE))); import helper
 
 
 def test_set_up_is_short():
-    assert len(badges.setup_cell().splitlines()) <= 45
+    assert len(badges.setup_cell().splitlines()) <= 48
 
 
 @pytest.mark.parametrize("folder", [".", "notebooks"])

@@ -30,7 +30,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools.notebooks import fields, fill
+from helpers.forms import fields
+from tools.notebooks import fill
 
 IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 WIDGET = "application/vnd.jupyter.widget-view+json"

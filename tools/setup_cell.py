@@ -6,6 +6,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from IPython import get_ipython
 from packaging.requirements import Requirement
 
 url, tag = "https://github.com/@REPO@", "@TAG@"
@@ -42,3 +43,5 @@ if install:
         raise SystemExit("pip could not install them; its message says why.")
 for need in filter(missing, needs):
     print(f"{need} is needed: install it yourself, then restart the kernel.")
+if shell := get_ipython():  # shows the form fields, where it is not Colab
+    shell.extension_manager.load_extension("helpers.forms")

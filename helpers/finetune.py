@@ -1,0 +1,216 @@
+"""What the training notebooks share: encoded pictures, and a training that is kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from tqdm.auto import tqdm
+
+from helpers.forms import Mistake
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+SECONDS_BETWEEN_SAVES = 10
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Pictures as the VAE sees them: encoded once, drawn from at every step.
+
+    The VAE answers with a distribution, not a point (arXiv:2112.10752), so each draw
+    is a little different, as if the picture were encoded anew.
+
+    Attributes:
+        mean: (pictures, channels, height / 8, width / 8), scaled for the U-Net.
+        std: The same shape.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def draw(self, picks: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Draws latents, (len(picks), channels, height / 8, width / 8).
+
+        Args:
+            picks: Numbers of the pictures.
+            generator: On the CPU; decides.
+        """
+        mean, std = self.mean[picks], self.std[picks]
+        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        return mean + std * noise
+
+
+@torch.no_grad()
+def encode(
+    pipe: StableDiffusionPipeline, images: Sequence[Image.Image], flip: bool = True
+) -> Latents:
+    """Encodes pictures once, so that training need not do it at every step.
+
+    Args:
+        pipe: Its VAE encodes.
+        images: RGB, all of one size.
+        flip: Take the mirror image of each as well.
+    """
+    vae = pipe.vae
+    pixels = pipe.image_processor.preprocess(list(images)).to(vae.device, vae.dtype)
+    if flip:
+        pixels = torch.cat([pixels, pixels.flip(-1)])
+    each = [vae.encode(one[None]).latent_dist for one in pixels]
+    factor = vae.config.scaling_factor
+    mean = torch.cat([posterior.mean for posterior in each]).float()
+    std = torch.cat([posterior.std for posterior in each]).float()
+    return Latents(mean * factor, std * factor)
+
+
+class Training:
+    """The steps of a training, kept on disk: interrupted, it goes on where it was.
+
+    Going through it gives the number of each step and that step's own generator, so an
+    interrupted training ends where an unbroken one would have ended::
+
+        for step, generator in training:
+            loss = ...
+            training.learn(loss)
+
+    On a card the loss is scaled up, and the gradients down again, or the small ones
+    would be zero in float16 (arXiv:1710.03740).
+
+    Attributes:
+        step: How many steps are done.
+        losses: One for each of them.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, torch.nn.Parameter],
+        path: str | Path,
+        *,
+        steps: int,
+        learning_rate: float,
+        weight_decay: float = 0.01,
+        seed: int = 0,
+        **settings: object,
+    ) -> None:
+        """Takes up the training that ``path`` holds, or begins one.
+
+        Args:
+            parameters: What is trained, by name, in float32.
+            path: Of the checkpoint.
+            steps: In all; to go on with a finished training, ask for more.
+            learning_rate: Of AdamW (arXiv:1711.05101).
+            weight_decay: Of AdamW.
+            seed: Of the generators.
+            **settings: What else makes this training what it is, as text or numbers. A
+                checkpoint with other settings is put aside, not taken up.
+
+        Raises:
+            Mistake: ``steps`` or ``learning_rate`` is not above 0.
+        """
+        if steps < 1 or learning_rate <= 0:
+            raise Mistake("A training needs at least 1 step and a rate above 0.")
+        self.path, self.steps, self.seed = Path(path), steps, seed
+        self.parameters = dict(parameters)
+        self.step, self.losses = 0, []
+        self._settings = {
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "seed": seed,
+            **settings,
+        }
+        weights = list(self.parameters.values())
+        self._optimizer = torch.optim.AdamW(
+            weights, learning_rate, weight_decay=weight_decay
+        )
+        on_card = weights[0].device.type == "cuda"
+        self._scaler = torch.amp.GradScaler(weights[0].device.type, enabled=on_card)
+        if self.path.exists():
+            self._take_up()
+
+    def __iter__(self) -> Iterator[tuple[int, torch.Generator]]:
+        self._saved = time.monotonic()
+        with tqdm(total=self.steps, initial=min(self.step, self.steps)) as bar:
+            while self.step < self.steps:
+                step = self.step
+                key = self.seed * 1_000_003 + step
+                yield step, torch.Generator("cpu").manual_seed(key)
+                if self.step == step:
+                    raise Mistake("The loop learns nothing: it needs training.learn().")
+                bar.update()
+
+    def learn(self, loss: torch.Tensor) -> None:
+        """One step of the optimiser down the gradient of a loss.
+
+        Raises:
+            Mistake: The loss is not a number any more.
+        """
+        if not torch.isfinite(loss):
+            raise Mistake(
+                f"The loss at step {self.step} is {loss.item()}: take a lower learning "
+                "rate, and run this cell again."
+            )
+        self._optimizer.zero_grad()
+        self._scaler.scale(loss).backward()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self.losses.append(loss.item())
+        self.step += 1
+        due = time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES
+        if due or self.step == self.steps:
+            self._save()
+            self._saved = time.monotonic()
+
+    def curve(self, over: int = 25) -> Figure:
+        """The losses, and their mean over so many steps."""
+        from matplotlib import pyplot as plt
+
+        losses = torch.tensor(self.losses)
+        figure, axis = plt.subplots(figsize=(7, 3))
+        axis.plot(losses, color="lightgrey", label="each step")
+        if len(losses) > over:
+            mean = losses.unfold(0, over, 1).mean(1)
+            steps = range(over - 1, len(losses))
+            axis.plot(steps, mean, "k", label=f"mean of {over}")
+        axis.set(xlabel="step", ylabel="loss")
+        axis.legend()
+        plt.close(figure)  # or a notebook shows it twice
+        return figure
+
+    def _save(self) -> None:
+        state = {
+            "settings": self._settings,
+            "losses": self.losses,
+            "parameters": {name: p.data for name, p in self.parameters.items()},
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.path)  # whole, or not at all
+
+    def _take_up(self) -> None:
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        if state["settings"] != self._settings:
+            old = self.path.with_suffix(".old")
+            os.replace(self.path, old)
+            print(f"Other settings than before: begins anew. Kept: {old.name}.")
+            return
+        for name, parameter in self.parameters.items():
+            parameter.data.copy_(state["parameters"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self.losses = state["losses"]
+        self.step = len(self.losses)
+        print(f"{self.step} steps are done already: {self.path.name} has them.")
