@@ -35,6 +35,7 @@ pocket: $(installed) ## train the pocket model; goes on from its last checkpoint
 
 pictures: $(installed) ## draw the README's and the notebooks' first pictures again
 	@$(python) -m pocket.evaluate --lessons
+	@$(python) -m pocket.examples
 	@$(python) tools/execute.py --headlines notebooks/*.ipynb
 
 badges: $(installed) ## write badges and set-up cells from helpers.REPO and TAG

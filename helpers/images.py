@@ -172,6 +172,26 @@ def open_picture(
     return ImageOps.fit(_as_rgb(upright), box, Image.LANCZOS)
 
 
+def open_pictures(folder: str | Path, size: int | tuple[int, int]) -> list[Image.Image]:
+    """Opens all pictures of a folder, in the order of their names; see `open_picture`.
+
+    Raises:
+        Mistake: There is no such folder, no picture in it, or one that cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise Mistake(
+            f"There is no folder “{folder.name}” here: make it and put pictures in."
+        )
+    endings = Image.registered_extensions()
+    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in endings)
+    if not files:
+        raise Mistake(
+            f"The folder “{folder.name}” holds no pictures: put some into it."
+        )
+    return [open_picture(file, size) for file in files]
+
+
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits, which convert() would cut off at 255
         grey = np.asarray(image).astype(np.uint32) // 257

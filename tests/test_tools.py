@@ -286,7 +286,7 @@ AFTER = "print(COURSE, OUT.is_dir(), sys.path.count(str(COURSE))); import helper
 
 
 def test_set_up_is_short():
-    assert len(badges.setup_cell().splitlines()) <= 48
+    assert len(badges.setup_cell().splitlines()) <= 50
 
 
 @pytest.mark.parametrize("folder", [".", "notebooks"])
@@ -344,7 +344,7 @@ def test_set_up_says_so_where_it_cannot_fetch(tmp_path, elsewhere):
 def set_up_with(requirements: str, folder: Path, monkeypatch) -> list[list[str]]:
     """Runs the set-up cell on other requirements; returns what pip was asked."""
     for name in ("helpers", "notebooks"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(parents=True)
     (folder / "requirements.txt").write_text(requirements)
     asked = []
 
@@ -370,6 +370,19 @@ def test_set_up_asks_pip_only_for_what_is_missing(tmp_path, monkeypatch, capsys)
     assert "Installing: pillow>=999, no-such-hippo<2,>=1" in capsys.readouterr().out
     keep = (tmp_path / "out" / "keep.txt").read_text()
     assert f"torch=={metadata.version('torch')}" in keep.splitlines()
+
+
+def test_set_up_raises_an_old_torchao_and_brings_no_new_one(tmp_path, monkeypatch):
+    """Colab has 0.10, beside which peft raises; most machines have none."""
+    assert set_up_with("packaging\n", tmp_path / "a", monkeypatch) == []
+    old = tmp_path / "lib" / "torchao-0.10.0.dist-info"
+    old.mkdir(parents=True)
+    (old / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: torchao\nVersion: 0.10.0"
+    )
+    monkeypatch.syspath_prepend(old.parent)
+    ((*_, last),) = set_up_with("packaging\n", tmp_path / "b", monkeypatch)
+    assert last == "torchao>=0.16"
 
 
 def test_set_up_never_replaces_torch(tmp_path, monkeypatch, capsys):

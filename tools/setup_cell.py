@@ -32,6 +32,8 @@ def missing(need):
 
 lines = (COURSE / "requirements.txt").read_text().splitlines()
 needs = [Requirement(line) for line in lines if line and not line.startswith("#")]
+if [*metadata.distributions(name="torchao")]:  # peft refuses to work beside older ones
+    needs.append(Requirement("torchao>=0.16"))
 fixed = ["torch", "numpy", "ipywidgets"]  # never replaced under a running kernel
 install = [str(n) for n in needs if missing(n) and n.name not in fixed]
 print("Installing:", ", ".join(install) or "nothing, it is all here")
