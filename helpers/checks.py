@@ -374,6 +374,133 @@ def flicker(answer: Any) -> str | None:
     return f"for three frames with a stripe it is {right:g}, and yours says {got:g}."
 
 
+# 05 textual inversion
+
+
+@exercise(
+    """Compare directions, not lengths: `F.normalize(x, dim=-1)` makes every row 1 long;
+    then one product of a matrix and a vector gives all similarities.""",
+    """
+    def nearest(row, table):
+        similarity = F.normalize(table, dim=-1) @ F.normalize(row, dim=-1)
+        return similarity.argmax().item()""",
+)
+def nearest(answer: Any) -> str | None:
+    """The number of the row in a table that points most nearly the same way."""
+    table = torch.tensor([[9.0, 9, 0], [0, 5, 0.5], [0.3, 0.7, 0], [-2, -2, 0]])
+    row = torch.tensor([0.1, 0.9, 0.1])
+    got = answer(row, table)
+    reasons = {
+        0: "that row is only the longest; compare directions.",
+        2: "that row is the nearest point; compare directions, whatever the length.",
+        3: "that row is the least alike.",
+        None: "it returns nothing; is there a `return`?",
+    }
+    if got != 1:
+        return reasons.get(got, f"it gives {got}, and the table has rows 0 to 3.")
+    return None
+
+
+@exercise(
+    "How wide is a row, and how many bytes does a float32 take?",
+    "word_bytes = 768 * 4  # 3,072",
+)
+def word_bytes(answer: Any) -> str | None:
+    """Bytes of one word of Stable Diffusion 1.5."""
+    reasons = {
+        768: "those are the numbers; each of them takes four bytes.",
+        77 * 768 * 4: "that is a whole prompt of 77 tokens; a word is one row.",
+        768 * 2: "float16 has two bytes; these are float32.",
+    }
+    if answer != 768 * 4:
+        return reasons.get(answer, "a row of the table has 768 numbers of four bytes.")
+    return None
+
+
+@exercise(
+    "Start at `a` and go a share of the way to `b`.",
+    """
+    def between(a, b, share):
+        return a + share * (b - a)""",
+)
+def between(answer: Any) -> str | None:
+    """A row between two rows."""
+    a, b = _predictions()
+    mistakes = {
+        "the other way round: at share 0 it should be the first.": b + 0.3 * (a - b),
+        "that goes past: a sum of both is as long as the two together.": a + 0.3 * b,
+    }
+    rule = "at share 0 it should be `a`, at 1 `b`, and halfway their mean."
+    return _problem(answer(a, b, 0.3), a + 0.3 * (b - a), mistakes, rule)
+
+
+# 06 dreambooth
+
+
+@exercise(
+    """`noise_pred.chunk(2)` gives the subject's half and the kind's. Each has a mean
+    squared error of its own.""",
+    """
+    def two_losses(noise_pred, noise, prior_weight):
+        subject_pred, kind_pred = noise_pred.chunk(2)
+        subject_noise, kind_noise = noise.chunk(2)
+        kind_loss = F.mse_loss(kind_pred, kind_noise)
+        return F.mse_loss(subject_pred, subject_noise) + prior_weight * kind_loss""",
+)
+def two_losses(answer: Any) -> str | None:
+    """DreamBooth's loss for a batch whose second half shows the kind."""
+    noise_pred, noise = (torch.cat([x, 2 * x]) for x in _predictions())
+    first, second = (noise_pred - noise).square().chunk(2)
+    first, second = first.mean(), second.mean()
+    mistakes = {
+        "that is the error of the whole batch: weigh its halves.": (first + second) / 2,
+        "the weight belongs to the second half, the kind.": 0.3 * first + second,
+        "the weight belongs to the second half alone.": 0.3 * (first + second),
+        "that is the subject alone: where is the kind?": first,
+    }
+    rule = "the subject's mean squared error, and `prior_weight` times the kind's."
+    return _problem(
+        answer(noise_pred, noise, 0.3), first + 0.3 * second, mistakes, rule
+    )
+
+
+@exercise(
+    "`A` is 4 rows of 320, `B` is 320 rows of 4.",
+    "thin = 2 * 4 * 320  # 2,560, and the matrix itself has 102,400",
+)
+def thin(answer: Any) -> str | None:
+    """Numbers that LoRA of rank 4 learns for a matrix of 320 by 320."""
+    reasons = {
+        320 * 320: "that is the matrix itself, which stands still.",
+        4 * 320: "that is one of the two thin matrices.",
+        4 * 4: "`A` and `B` are long and thin: 4 by 320, and 320 by 4.",
+    }
+    if answer != 2 * 4 * 320:
+        return reasons.get(answer, "count the numbers of `A`, then those of `B`.")
+    return None
+
+
+@exercise(
+    "W x + scale B (A x) is one matrix times x: which?",
+    """
+    def merge(W, A, B, scale):
+        return W + scale * B @ A""",
+)
+def merge(answer: Any) -> str | None:
+    """The one matrix that does what a matrix and its LoRA do together."""
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(6, 6, generator=generator)
+    A = torch.randn(2, 6, generator=generator)
+    B = torch.randn(6, 2, generator=generator)
+    mistakes = {
+        "where is the scale?": W + B @ A,
+        "that is what is added; `W` stays.": 0.5 * B @ A,
+        "transposed: first `A` is applied, then `B`.": W + 0.5 * (B @ A).T,
+    }
+    rule = "it should be a matrix of the shape of `W`, which is `W` at scale 0."
+    return _problem(answer(W, A, B, 0.5), W + 0.5 * B @ A, mistakes, rule)
+
+
 # 07 manual denoising loop
 
 

@@ -47,6 +47,24 @@ MISTAKES = [  # exercise, a wrong answer as code, a word of what it should be to
     ("flicker", "lambda f: np.diff(np.stack(f).astype(int), axis=0).mean()", "cancels"),
     ("flicker", "lambda f: np.abs(np.diff(np.stack(f), axis=0)).mean()", "wrap"),
     ("flicker", "lambda f: np.abs(np.diff([np.mean(x) for x in f])).mean()", "moves"),
+    ("nearest", "lambda r, t: (t @ r).argmax().item()", "longest"),
+    ("nearest", "lambda r, t: (t - r).norm(dim=1).argmin().item()", "point"),
+    ("nearest", "lambda r, t: (t - r).norm(dim=1).argmax().item()", "longest"),
+    ("word_bytes", "768", "four bytes"),
+    ("word_bytes", "77 * 768 * 4", "one row"),
+    ("between", "lambda a, b, s: b + s * (a - b)", "other way"),
+    ("between", "lambda a, b, s: a + s * b", "past"),
+    ("two_losses", "lambda p, n, w: F.mse_loss(p, n)", "halves"),
+    (
+        "two_losses",
+        "lambda p, n, w: w * F.mse_loss(p[:2], n[:2]) + F.mse_loss(p[2:], n[2:])",
+        "second half, the kind",
+    ),
+    ("two_losses", "lambda p, n, w: F.mse_loss(p[:2], n[:2])", "alone"),
+    ("thin", "320 * 320", "stands still"),
+    ("thin", "4 * 320", "one of the two"),
+    ("merge", "lambda W, A, B, s: W + B @ A", "scale"),
+    ("merge", "lambda W, A, B, s: W + s * A.T @ B.T", "transposed"),
     ("ddim_step", "lambda x, e, a, b: (x - (1 - a).sqrt() * e) / a.sqrt()", "whole"),
     ("ddim_step", "lambda x, e, a, b: None", "return"),
     ("add_noise", "lambda x, e, a: a * x + (1 - a) * e", "square root"),
@@ -70,7 +88,14 @@ def names(tmp_path_factory):
         return folder / "bare.png"
 
     return {
-        **{"np": np, "torch": torch, "Image": Image, "save": save, "bare": bare},
+        **{
+            "np": np,
+            "torch": torch,
+            "F": torch.nn.functional,
+            "Image": Image,
+            "save": save,
+            "bare": bare,
+        },
         **{"pipe": pipe, "model": describe(pipe), "draw": draw},
         **{"suits": {"num_inference_steps": 2}, "OUT": tmp_path_factory.mktemp("out")},
     }
