@@ -106,10 +106,16 @@ def saved(answer: Any) -> str | None:
     if not Path(answer).is_file():
         return f"there is no file {Path(answer).name}."
     try:
-        lacking = {"prompt", "seed"} - set(read_settings(answer))
+        known = read_settings(answer)
     except ValueError as error:
         return str(error)
-    return f"the file lacks {' and '.join(sorted(lacking))}." if lacking else None
+    needed = ("prompt", "seed", "num_inference_steps", "guidance_scale")
+    lacking = [name for name in needed if name not in known]
+    if lacking:
+        return f"the file lacks {' and '.join(lacking)}."
+    if Path(answer).name == "first_picture.png":
+        return "that one is mine; save one of yours."
+    return None
 
 
 # 02 guidance scale
@@ -280,8 +286,11 @@ def steer(answer: Any) -> str | None:
             uncond + towards - 3.0 * negative
         ),
         "that is the way only: where does it start?": towards - away,
+        "measure the second difference from the empty prompt, too.": (
+            uncond + towards + 3.0 * (text - negative)
+        ),
     }
-    rule = "with negative_scale 0 it should be plain guidance."
+    rule = "with negative_scale 0 it should be plain guidance, with 3 three steps away."
     problem = _problem(got, right, mistakes, rule)
     if problem is None and not torch.allclose(
         answer(uncond, text, negative, 1, 0), text, atol=1e-4

@@ -20,6 +20,7 @@ MISTAKES = [  # exercise, a wrong answer as code, a word of what it should be to
     ("saved", "OUT / 'nowhere.png'", "no file"),
     ("saved", "bare(OUT)", "holds no settings"),
     ("saved", "save(Image.new('RGB', (8, 8)), OUT / 'x.png', seed=1)", "prompt"),
+    ("saved", "save(Image.new('RGB', (8, 8)), OUT / 'x.png', seed=1)", "num_inference"),
     ("guide", "lambda u, t, s: t + s * (t - u)", "starts at the prediction with"),
     ("guide", "lambda u, t, s: u + s * (u - t)", "away"),
     ("guide", "lambda u, t, s: s * (t - u)", "alone"),
@@ -38,6 +39,7 @@ MISTAKES = [  # exercise, a wrong answer as code, a word of what it should be to
     ("surprise", "lambda c: np.mean(c) / np.std(c, ddof=1)", "surer"),
     ("steer", "lambda u, t, n, g, w: u + g * (t - u) + w * (n - u)", "both"),
     ("steer", "lambda u, t, n, g, w: g * (t - u) - w * (n - u)", "start"),
+    ("steer", "lambda u, t, n, g, w: u + g * (t - u) + w * (t - n)", "empty prompt"),
     ("changed", "1000", "once"),
     ("changed", "'all'", "once"),
     ("steps_run", "lambda n, s: n - int(n * s)", "left out"),
@@ -97,7 +99,10 @@ def names(tmp_path_factory):
             "bare": bare,
         },
         **{"pipe": pipe, "model": describe(pipe), "draw": draw},
-        **{"suits": {"num_inference_steps": 2}, "OUT": tmp_path_factory.mktemp("out")},
+        **{
+            "suits": {"num_inference_steps": 2, "guidance_scale": 7.5},
+            "OUT": tmp_path_factory.mktemp("out"),
+        },
     }
 
 

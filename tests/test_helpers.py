@@ -9,6 +9,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -563,3 +564,17 @@ def test_what_is_no_picture_gets_a_sentence(tmp_path):
             images.open_picture(nothing, 8)
     with pytest.raises(Mistake, match="This is not a picture"):
         images.open_picture(b"", 8)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (None, None),  # a pipeline without a checker
+        ([False, False], None),
+        ([False, True], "withheld picture 2 of 2,"),
+        ([True, False, True], "withheld picture 1, 3 of 3,"),
+    ],
+)
+def test_withheld_pictures_are_named(flags, said):
+    notices = forms.check_result(SimpleNamespace(nsfw_content_detected=flags))
+    assert [said in notice for notice in notices] == [True] * (said is not None)
