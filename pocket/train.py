@@ -36,6 +36,7 @@ from safetensors.torch import load_file
 from torch import distributed, nn
 from torch.nn import functional as F
 from tqdm import tqdm
+from transformers import CLIPTokenizer
 
 from pocket import world
 from pocket.architecture import (
@@ -496,7 +497,28 @@ def train_text(
         same = torch.arange(len(picks), device=machine.device)
         return (F.cross_entropy(scores, same) + F.cross_entropy(scores.T, same)) / 2
 
-    return run("text", contrast, loss_of, recipe.text_steps, recipe.text_rate, recipe)
+    trained = run(
+        "text", contrast, loss_of, recipe.text_steps, recipe.text_rate, recipe
+    )
+    share_rows(trained.text_encoder, tokenizer, world.PLURALS)
+    return trained
+
+
+@torch.no_grad()
+def share_rows(
+    text_encoder: nn.Module, tokenizer: CLIPTokenizer, words: dict[str, str]
+) -> None:
+    """Give words that no caption has the embeddings of others.
+
+    Args:
+        text_encoder: Changed in place.
+        tokenizer: Knows both words of each pair as one token.
+        words: A word that is known, and one that is to mean the same.
+    """
+    table = text_encoder.get_input_embeddings().weight
+    for known, same in words.items():
+        (i,), (j,) = tokenizer([known, same], add_special_tokens=False).input_ids
+        table[j] = table[i]
 
 
 # --- 4: U-Net -----------------------------------------------------------------------

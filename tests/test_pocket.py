@@ -14,6 +14,7 @@ from diffusers import (
     AutoPipelineForText2Image,
 )
 from PIL import Image
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from pocket import classifier, evaluate, train, world
 from pocket.architecture import (
@@ -191,6 +192,18 @@ def test_training_can_go_on_from_a_finished_model():
     assert all(torch.equal(v, shipped[k]) for k, v in vae.state_dict().items())
 
 
+def test_a_plural_means_what_its_singular_means():
+    """No caption has a plural; the lessons' prompts do."""
+    tokenizer = CLIPTokenizer.from_pretrained(MODEL_DIR, subfolder="tokenizer")
+    encoder = CLIPTextModel.from_pretrained(MODEL_DIR, subfolder="text_encoder")
+    assert world.PLURALS
+    for pair in world.PLURALS.items():
+        ids = tokenizer([f"{w} on a stage" for w in pair], return_tensors="pt")
+        one, many = encoder(ids.input_ids).last_hidden_state
+        assert ids.input_ids[0].tolist() != ids.input_ids[1].tolist()
+        assert torch.equal(one, many)
+
+
 def test_the_prompt_as_a_whole_begins_silent():
     unet = make_unet()
     text = torch.randn(2, 77, 128)
@@ -201,6 +214,16 @@ def test_the_prompt_as_a_whole_begins_silent():
 def test_the_classifier_says_how_to_get_its_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m pocket.classifier"):
         classifier.load_classifier(tmp_path / "none.safetensors")
+
+
+def test_the_classifier_knows_renders_it_has_not_seen():
+    font_or_skip()
+    pictures, specs = world.pictures(5000, 400, held_out=True)
+    said = classifier.judge(classifier.load_classifier(), pictures)
+    right = evaluate.score(said, specs)
+    least = {"subject": 0.97, "background colour": 0.99, "scene": 0.99, "style": 0.99}
+    for part, share in least.items():
+        assert np.nanmean(right[part]) >= share, part
 
 
 def test_the_folder_fits_the_repo():
