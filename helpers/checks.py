@@ -83,7 +83,7 @@ def wide(answer: Any) -> str | None:
     "numbers = 4 * (512 // 8) * (768 // 8)  # 24,576",
 )
 def numbers(answer: Any) -> str | None:
-    """How many numbers the U-Net sees of a picture 768 wide and 512 high."""
+    """How many numbers the latent of a picture 768 wide and 512 high has."""
     right = 4 * (512 // 8) * (768 // 8)
     reasons = {
         768 * 512 * 3: "those are the pixels, and the U-Net works on the latent.",

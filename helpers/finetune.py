@@ -88,8 +88,7 @@ class Training:
     would be zero in float16 (arXiv:1710.03740).
 
     Attributes:
-        step: How many steps are done.
-        losses: One for each of them.
+        losses: One for each step that is done.
     """
 
     def __init__(
@@ -122,7 +121,7 @@ class Training:
             raise Mistake("A training needs at least 1 step and a rate above 0.")
         self.path, self.steps, self.seed = Path(path), steps, seed
         self.parameters = dict(parameters)
-        self.step, self.losses = 0, []
+        self.losses: list[float] = []
         self._settings = {
             "learning_rate": learning_rate,
             "weight_decay": weight_decay,
@@ -137,6 +136,11 @@ class Training:
         self._scaler = torch.amp.GradScaler(weights[0].device.type, enabled=on_card)
         if self.path.exists():
             self._take_up()
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return len(self.losses)
 
     def __iter__(self) -> Iterator[tuple[int, torch.Generator]]:
         self._saved = time.monotonic()
@@ -165,7 +169,6 @@ class Training:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self.losses.append(loss.item())
-        self.step += 1
         due = time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES
         if due or self.step == self.steps:
             self._save()
@@ -212,5 +215,4 @@ class Training:
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         self.losses = state["losses"]
-        self.step = len(self.losses)
         print(f"{self.step} steps are done already: {self.path.name} has them.")
