@@ -67,6 +67,8 @@ class Recipe:
     begin_from: str = ""
     seed: int = 0
     pictures: int = 40_000
+    pairs: float = 0.4
+    worn: float = 0.4
     vae_steps: int = 2_600
     vae_batch: int = 24
     vae_crop: int = 64
@@ -113,6 +115,28 @@ def find_machine() -> Machine:
 
     fast = seconds(torch.bfloat16) < 0.7 * seconds(torch.float32)
     return Machine(torch.device("cpu"), torch.bfloat16 if fast else torch.float32)
+
+
+def origin(recipe: Recipe) -> dict[str, Any]:
+    """What a checkpoint has to have in common with the training that takes it up."""
+    names = ("begin_from", "seed", "pictures", "pairs", "worn")
+    return {name: getattr(recipe, name) for name in names}
+
+
+def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        SystemExit: It comes from another training.
+    """
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    if state["origin"] != origin(recipe):
+        options = (f"--{k.replace('_', '-')} {v}" for k, v in state["origin"].items())
+        raise SystemExit(
+            f"{path} is from a training with {' '.join(options)}: give the same "
+            "options, or move the folder away to begin anew."
+        )
+    return state
 
 
 def generator(*key: int | str) -> random.Random:
@@ -280,7 +304,7 @@ def run(
     optimizer = Optimizer(trained, rate)
     step, seconds = 0, 0.0
     if path.exists():
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        state = load_checkpoint(path, recipe)
         step, seconds = state["step"], state["seconds"]
         trained.load_state_dict(state["trained"])
         average.load_state_dict(state["average"])
@@ -291,6 +315,7 @@ def run(
         if rank() > 0:
             return
         state = {
+            "origin": origin(recipe),
             "step": step,
             "seconds": seconds + time.perf_counter() - start,
             "trained": trained.state_dict(),
@@ -352,10 +377,9 @@ def hash_of(*key: int | str) -> int:
 # --- 1: pictures --------------------------------------------------------------------
 
 
-def _draw(job: tuple[int, int, int, list[str]]) -> tuple[np.ndarray, list[world.Spec]]:
-    seed, index, count, subjects = job
-    seed = hash_of(seed, "pictures", index)
-    return world.pictures(seed, count, subjects=subjects)
+def _draw(job: tuple[int, int, dict[str, Any]]) -> tuple[np.ndarray, list[world.Spec]]:
+    seed, count, choice = job
+    return world.pictures(seed, count, **choice)
 
 
 def draw_pictures(
@@ -364,19 +388,23 @@ def draw_pictures(
     """Draw a set of pictures on all cores; kept on disk as one array.
 
     Args:
-        recipe: For its seed and its number of pictures.
+        recipe: For its seed, its number of pictures, and how many show two subjects
+            or a thing worn.
         subjects: What may be in them.
 
     Returns:
         uint8 pictures (count, 128, 128, 3), and what each shows.
     """
     CHECKPOINTS.mkdir(exist_ok=True)
-    path = CHECKPOINTS / f"pictures-{recipe.seed}-{recipe.pictures}.npy"
+    choice = {"subjects": list(subjects), "pairs": recipe.pairs, "worn": recipe.worn}
+    numbers = (recipe.seed, recipe.pictures, recipe.pairs, recipe.worn)
+    path = CHECKPOINTS / f"pictures-{'-'.join(map(str, numbers))}.npy"
     specs_path = path.with_suffix(".json")
     if not specs_path.exists():
         each = 500
-        count, names = -(-recipe.pictures // each), list(subjects)
-        jobs = [(recipe.seed, i, each, names) for i in range(count)]
+        count = -(-recipe.pictures // each)
+        seeds = [hash_of(recipe.seed, "pictures", i) for i in range(count)]
+        jobs = [(seed, each, choice) for seed in seeds]
         shape = (len(jobs) * each, world.SIZE, world.SIZE, 3)
         out = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
         specs: list[world.Spec] = []
@@ -447,7 +475,7 @@ def encode_pictures(
     """
     path = CHECKPOINTS / "latents.pt"
     if path.exists():
-        state = torch.load(path, weights_only=True)
+        state = load_checkpoint(path, recipe)
         vae.load_state_dict(state["vae"])
         return state["latents"]
     latents = torch.zeros(len(pictures), 4, 16, 16)
@@ -462,7 +490,12 @@ def encode_pictures(
     centre_latents(vae, mean.to(machine.device), std.to(machine.device))
     latents = ((latents - mean[:, None, None]) / std[:, None, None]).half()
     if rank() == 0:
-        torch.save({"vae": vae.state_dict(), "latents": latents}, path)
+        state = {
+            "origin": origin(recipe),
+            "vae": vae.state_dict(),
+            "latents": latents,
+        }
+        torch.save(state, path)
     return latents
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
@@ -200,7 +201,11 @@ def is_held_out(spec: Spec) -> bool:
 
 
 def sample(
-    rng: random.Random, held_out: bool = False, subjects: Iterable[str] = SUBJECTS
+    rng: random.Random,
+    held_out: bool = False,
+    subjects: Iterable[str] = SUBJECTS,
+    pairs: float = 0.25,
+    worn: float = 0.25,
 ) -> Spec:
     """Invent a picture of some of the subjects.
 
@@ -208,20 +213,22 @@ def sample(
         rng: Decides.
         held_out: A combination that training never shows, instead of one it may show.
         subjects: Names to choose from.
+        pairs: The share of pictures with two subjects.
+        worn: The share of those with one in which it wears or holds something.
     """
     names = list(subjects)
     sizes = ("", "", "", "small", "large", "large")
     while True:
-        two = rng.random() < 0.25
-        worn = rng.choice(list(WORN)) if not two and rng.random() < 0.25 else ""
+        two = rng.random() < pairs
+        thing = rng.choice(list(WORN)) if not two and rng.random() < worn else ""
         scene = rng.random() < 0.4
         spec = Spec(
             subjects=tuple(rng.sample(names, 2 if two else 1)),
             background=rng.choice(list(SCENES if scene else COLOURS)),
             style=rng.choice(list(STYLES)) if rng.random() < 0.7 else "photograph",
             relation=rng.choice(list(RELATIONS)) if two else "",
-            size="" if two else rng.choice(sizes[: 4 if worn else 6]),
-            worn=worn,
+            size="" if two else rng.choice(sizes[: 4 if thing else 6]),
+            worn=thing,
         )
         if is_held_out(spec) == held_out:
             return spec
@@ -599,14 +606,15 @@ def render(spec: Spec, rng: random.Random) -> Image.Image:
     return _stylise(spec.style, _background(spec.background, rng), layer, rng)
 
 
-def pictures(
-    seed: int, count: int, held_out: bool = False, subjects: Iterable[str] = SUBJECTS
-) -> tuple[np.ndarray, list[Spec]]:
-    """Draw ``count`` pictures: uint8 array (count, 128, 128, 3) and their specs."""
+def pictures(seed: int, count: int, **choice: Any) -> tuple[np.ndarray, list[Spec]]:
+    """Draw ``count`` pictures: uint8 array (count, 128, 128, 3) and their specs.
+
+    What may be in them, and how often, is as in :func:`sample`.
+    """
     out = np.empty((count, SIZE, SIZE, 3), np.uint8)
     specs = []
     for i in range(count):
         rng = random.Random(f"{seed}/{i}")
-        specs.append(sample(rng, held_out, subjects))
+        specs.append(sample(rng, **choice))
         out[i] = np.asarray(render(specs[-1], rng))
     return out, specs

@@ -166,6 +166,19 @@ def test_an_interrupted_stage_resumes_where_it_was(tmp_path, monkeypatch):
         assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
+def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    net = torch.nn.Linear(4, 4)
+
+    def loss_of(rng):
+        return net(torch.randn(8, 4)).square().mean()
+
+    train.run("toy", net, loss_of, 2, 0.1, train.Recipe(seed=1))
+    train.run("toy", net, loss_of, 3, 0.1, train.Recipe(seed=1, unet_steps=9))
+    with pytest.raises(SystemExit, match="--seed 1 .* move the folder away"):
+        train.run("toy", net, loss_of, 3, 0.1, train.Recipe(seed=2))
+
+
 def test_every_weight_of_the_unet_learns(tmp_path, monkeypatch):
     """A backward pass may lose gradients in silence: a compiled one did."""
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
