@@ -168,10 +168,10 @@ def test_an_interrupted_stage_resumes_where_it_was(tmp_path, monkeypatch):
 
 def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
-    net = torch.nn.Linear(4, 4)
+    net = torch.nn.Linear(32, 32)
 
     def loss_of(rng):
-        return net(torch.randn(8, 4)).square().mean()
+        return net(torch.randn(8, 32)).square().mean()
 
     train.run("toy", net, loss_of, 2, 0.1, train.Recipe(seed=1))
     train.run("toy", net, loss_of, 3, 0.1, train.Recipe(seed=1, unet_steps=9))
