@@ -21,6 +21,7 @@ import math
 import multiprocessing
 import os
 import random
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -131,9 +132,11 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Any]:
     """
     state = torch.load(path, weights_only=True, map_location="cpu")
     if state["origin"] != origin(recipe):
-        options = (f"--{k.replace('_', '-')} {v}" for k, v in state["origin"].items())
+        options: list[str] = []
+        for name, value in state["origin"].items():
+            options += [f"--{name.replace('_', '-')}", str(value)]
         raise SystemExit(
-            f"{path} is from a training with {' '.join(options)}: give the same "
+            f"{path} is from a training with {shlex.join(options)}: give the same "
             "options, or move the folder away to begin anew."
         )
     return state
@@ -490,12 +493,8 @@ def encode_pictures(
     centre_latents(vae, mean.to(machine.device), std.to(machine.device))
     latents = ((latents - mean[:, None, None]) / std[:, None, None]).half()
     if rank() == 0:
-        state = {
-            "origin": origin(recipe),
-            "vae": vae.state_dict(),
-            "latents": latents,
-        }
-        torch.save(state, path)
+        state = {"vae": vae.state_dict(), "latents": latents}
+        torch.save(state | {"origin": origin(recipe)}, path)
     return latents
 
 
