@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-SECONDS_BETWEEN_SAVES = 10
+SECONDS_BETWEEN_SAVES = 10  # longer where a save takes long
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class Latents:
     Attributes:
         mean: (pictures, channels, height / 8, width / 8), scaled for the U-Net.
         std: The same shape.
+        digest: Another one for other pictures.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
+    digest: str
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -71,7 +74,8 @@ def encode(
     factor = vae.config.scaling_factor
     mean = torch.cat([posterior.mean for posterior in each]).float()
     std = torch.cat([posterior.std for posterior in each]).float()
-    return Latents(mean * factor, std * factor)
+    digest = sha256(pixels.float().cpu().numpy().tobytes()).hexdigest()[:16]
+    return Latents(mean * factor, std * factor, digest)
 
 
 class Training:
@@ -143,7 +147,7 @@ class Training:
         return len(self.losses)
 
     def __iter__(self) -> Iterator[tuple[int, torch.Generator]]:
-        self._saved = time.monotonic()
+        self._due = time.monotonic() + SECONDS_BETWEEN_SAVES
         with tqdm(total=self.steps, initial=min(self.step, self.steps)) as bar:
             while self.step < self.steps:
                 step = self.step
@@ -169,10 +173,11 @@ class Training:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self.losses.append(loss.item())
-        due = time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES
-        if due or self.step == self.steps:
+        if time.monotonic() > self._due or self.step == self.steps:
+            start = time.monotonic()
             self._save()
-            self._saved = time.monotonic()
+            took = time.monotonic() - start
+            self._due = time.monotonic() + SECONDS_BETWEEN_SAVES * max(1, 2 * took)
 
     def curve(self, over: int = 25) -> Figure:
         """The losses, and their mean over so many steps."""

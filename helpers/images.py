@@ -175,6 +175,8 @@ def open_picture(
 def open_pictures(folder: str | Path, size: int | tuple[int, int]) -> list[Image.Image]:
     """Opens all pictures of a folder, in the order of their names; see `open_picture`.
 
+    Each picture's ``info["name"]`` is the name of its file, without the ending.
+
     Raises:
         Mistake: There is no such folder, no picture in it, or one that cannot be read.
     """
@@ -189,7 +191,10 @@ def open_pictures(folder: str | Path, size: int | tuple[int, int]) -> list[Image
         raise Mistake(
             f"The folder “{folder.name}” holds no pictures: put some into it."
         )
-    return [open_picture(file, size) for file in files]
+    pictures = [open_picture(file, size) for file in files]
+    for picture, file in zip(pictures, files, strict=True):
+        picture.info["name"] = file.stem
+    return pictures
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -33,6 +33,7 @@ class Model:
         size: Side in pixels of the pictures it was trained on.
         steps: Steps that suit it.
         guidance_scale: Guidance that suits it.
+        lora_rate: Learning rate that suits LoRA on it.
         variant: Which of several sets of files to fetch; ``"fp16"`` is half as big.
     """
 
@@ -43,6 +44,7 @@ class Model:
     size: int = 512
     steps: int = 25
     guidance_scale: float = 7.5
+    lora_rate: float = 1e-4  # as in diffusers' documentation of DreamBooth
     variant: str | None = None
 
 
@@ -54,6 +56,7 @@ CATALOGUE = {
         str(POCKET),
         licence="MIT; its emoji: OFL",
         size=128,
+        lora_rate=1e-3,
     ),
     "stable-diffusion-v1-5": Model(
         "stable-diffusion-v1-5",

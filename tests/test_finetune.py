@@ -46,6 +46,13 @@ def test_drawing_follows_the_generator(pipe, pictures):
     assert torch.equal(one, two) and not torch.equal(one, other)
 
 
+def test_other_pictures_have_another_digest(pipe, pictures):
+    first, again, other = (
+        encode(pipe, some).digest for some in (pictures, pictures, pictures[::-1])
+    )
+    assert first == again != other
+
+
 def train(path, steps=12, stop_at=None, keep_every_step=True, **settings):
     """A line through noisy points; returns what was learned and the losses."""
     weight = torch.nn.Parameter(torch.zeros(3))
@@ -140,6 +147,7 @@ def test_pictures_of_a_folder_come_in_the_order_of_their_names(tmp_path):
     first = open_picture(tmp_path / "a.JPG", 16)
     assert opened[0].tobytes() == first.tobytes()
     assert opened[1].getpixel((8, 8)) == (255, 0, 0)
+    assert [image.info["name"] for image in opened] == ["a", "b", "c"]
 
 
 def test_the_curve_shows_every_loss(tmp_path):
