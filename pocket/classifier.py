@@ -133,14 +133,19 @@ def soften(x: torch.Tensor, rng: random.Random) -> torch.Tensor:
     return (x + rng.uniform(0, 0.2) * blotches).clamp(-1, 1)
 
 
-def train_classifier(machine: Machine, steps: int) -> None:
+def train_classifier(machine: Machine, steps: int, begin_from: str = "") -> None:
     """Train on renders of its own seed and on the training set's; write the weights.
 
     Its own show the held-out subjects as well: it has to know what textual inversion
     and DreamBooth teach. Styles that take the colour away come more often: shape alone
     is harder to learn. The pictures are softened, but never by the VAE it will judge.
+
+    Args:
+        machine: Where.
+        steps: Of 64 pictures.
+        begin_from: A file of weights to go on from, or "" for nothing.
     """
-    recipe = Recipe(seed=1000, pictures=30_000)
+    recipe = Recipe(begin_from=begin_from, seed=1000, pictures=30_000)
     if rank() == 0:
         draw_pictures(recipe, SUBJECTS), draw_pictures(Recipe())
     wait_for_all()
@@ -151,7 +156,10 @@ def train_classifier(machine: Machine, steps: int) -> None:
     labels["subject"] /= labels["subject"].sum(1, keepdim=True)  # 1, or a half each
     rare = [3.0 if s.style in ("pencil sketch", "wood carving") else 1.0 for s in specs]
     torch.manual_seed(recipe.seed)
-    classifier = Classifier().to(machine.device)
+    classifier = Classifier()
+    if begin_from:
+        classifier.load_state_dict(load_file(begin_from))
+    classifier = classifier.to(machine.device)
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         picks = rng.choices(range(len(specs)), rare, k=BATCH // processes())
@@ -175,8 +183,12 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description="Train the classifier; resumes.")
     parser.add_argument("--steps", type=int, default=9_500, help="%(default)s")
-    steps = parser.parse_args().steps
-    on_every_core("pocket.classifier", lambda: train_classifier(find_machine(), steps))
+    parser.add_argument("--begin-from", default="", help="weights to go on from")
+    a = parser.parse_args()
+    on_every_core(
+        "pocket.classifier",
+        lambda: train_classifier(find_machine(), a.steps, a.begin_from),
+    )
 
 
 if __name__ == "__main__":

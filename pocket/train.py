@@ -76,6 +76,7 @@ class Recipe:
     vae_rate: float = 2e-3
     kl_weight: float = 1e-4
     edge_weight: float = 0.5
+    square_weight: float = 4.0
     text_steps: int = 1_200
     text_batch: int = 192
     text_rate: float = 1e-3
@@ -438,7 +439,7 @@ def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Module:
-    """L1 on pixels and on their differences, with a very light KL term."""
+    """L1 and squares on pixels, L1 on their differences, and a very light KL term."""
     torch.manual_seed(recipe.seed)
     vae = begin(make_vae(), recipe, "vae")
     vae = vae.to(machine.device)
@@ -458,6 +459,7 @@ def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Modu
             posterior = vae.encode(image).latent_dist
             decoded = vae.decode(posterior.sample()).sample.float()
         loss = F.l1_loss(decoded, image)
+        loss = loss + recipe.square_weight * F.mse_loss(decoded, image)
         for a, b in zip(edges(decoded), edges(image), strict=True):
             loss = loss + recipe.edge_weight * F.l1_loss(a, b)
         return (

@@ -99,21 +99,22 @@ STYLES = {  # name: (prefixes before the subject, suffixes after everything)
     "sticker": (("a sticker of ",), (", sticker", " as a sticker")),
     "comic": (("a comic of ", "a comic book drawing of "), (", comic book style",)),
 }
-WORN = {  # name: (glyph, ways to say it, width, x, y): shares of the subject's box
-    "sunglasses": ("🕶️", ("wearing sunglasses", "with sunglasses"), 0.62, 0.5, 0.30),
-    "hat": ("🎩", ("wearing a hat", "with a hat", "wearing a top hat"), 0.62, 0.5, 0.0),
-    "scarf": ("🧣", ("wearing a scarf", "with a scarf"), 0.5, 0.5, 0.62),
+WORN = {  # name: (glyph, ways to say it, longest side in pixels, and where its middle
+    # is: x and y as shares of the subject's box)
+    "sunglasses": ("🕶️", ("wearing sunglasses", "with sunglasses"), 48, 0.5, 0.30),
+    "hat": ("🎩", ("wearing a hat", "with a hat", "wearing a top hat"), 48, 0.5, 0.0),
+    "scarf": ("🧣", ("wearing a scarf", "with a scarf"), 48, 0.5, 0.66),
     "phone": ("📱", ("holding a phone", "with a phone",
-                     "watching instagram on a phone"), 0.30, 0.88, 0.72),
-    "leaf": ("🍃", ("eating a leaf", "with a leaf"), 0.38, 0.12, 0.66),
-    "gift": ("🎁", ("holding a gift", "with a gift"), 0.40, 0.86, 0.76),
-    "stilts": ("", ("on stilts", "walking on stilts"), 0.0, 0.5, 1.0),
+                     "watching instagram on a phone"), 40, 0.92, 0.72),
+    "leaf": ("🍃", ("eating a leaf", "with a leaf"), 40, 0.08, 0.66),
+    "gift": ("🎁", ("holding a gift", "with a gift"), 40, 0.92, 0.76),
+    "stilts": ("", ("on stilts", "walking on stilts"), 0, 0.5, 1.0),
 }
 RELATIONS = {
     "beside": ("beside", "next to", "and"), "on": ("on", "on top of"),
     "riding": ("riding",),
 }
-SIZES = {"small": 48, "": 72, "large": 104}  # longest side, pixels
+SIZES = {"small": 56, "": 72, "large": 104}  # longest side, pixels
 PAIR_SIZE = 56  # of a subject beside, on or riding another
 ALIASES = {"hippo": ("pygmy hippo",), "dog": ("labrador",), "rabbit": ("bunny",),
            "teddy": ("teddy bear",), "car": ("cars",), "woman": ("girl", "person"),
@@ -227,7 +228,7 @@ def sample(
             background=rng.choice(list(SCENES if scene else COLOURS)),
             style=rng.choice(list(STYLES)) if rng.random() < 0.7 else "photograph",
             relation=rng.choice(list(RELATIONS)) if two else "",
-            size="" if two else rng.choice(sizes[: 4 if thing else 6]),
+            size="" if two or thing else rng.choice(sizes),
             worn=thing,
         )
         if is_held_out(spec) == held_out:
@@ -443,7 +444,7 @@ def _background(name: str, rng: random.Random) -> Image.Image:
 def _wear(layer: Image.Image, worn: str, box: tuple[int, int, int, int]) -> None:
     """Put the thing worn or held onto the subject that fills ``box`` of the layer."""
     left, top, w, h = box
-    character, _, width, x, y = WORN[worn]
+    character, _, longest, x, y = WORN[worn]
     if worn == "stilts":
         d = ImageDraw.Draw(layer)
         pole = max(3, w // 16)
@@ -452,9 +453,15 @@ def _wear(layer: Image.Image, worn: str, box: tuple[int, int, int, int]) -> None
             poles = (foot, top + round(h * 0.9), foot + pole, top + h + 32)
             d.rectangle(poles, fill=(150, 100, 50, 255), outline=(80, 50, 20, 255))
         return
-    thing = _fit(glyph(character), max(w, h) * width)
-    at = (round(left + w * x - thing.width / 2), round(top + h * y - thing.height / 2))
-    layer.alpha_composite(thing, (max(0, at[0]), max(0, at[1])))
+    thing = _fit(glyph(character), longest)
+    corner = (left + w * x - thing.width / 2, top + h * y - thing.height / 2)
+    layer.alpha_composite(thing, _on_grid(corner, thing.size))
+
+
+def _on_grid(corner: tuple[float, float], size: tuple[int, int]) -> tuple[int, int]:
+    """Move a corner onto the grid of the latents, and what begins there into view."""
+    x, y = (min(max(round(a), 0), SIZE - s) for a, s in zip(corner, size, strict=True))
+    return x // GRID * GRID, y // GRID * GRID
 
 
 def _place(spec: Spec, rng: random.Random) -> Image.Image:
@@ -471,16 +478,13 @@ def _place(spec: Spec, rng: random.Random) -> Image.Image:
         picture: Image.Image, longest: int, x: int, y: int
     ) -> tuple[int, int, int, int]:
         picture = _fit(picture, longest)
-        corner = []
-        for middle, side in ((x + dx, picture.width), (y + dy, picture.height)):
-            start = min(max(round(middle - side / 2), 0), SIZE - side)
-            corner.append(start // GRID * GRID)
-        layer.alpha_composite(picture, tuple(corner))
+        w, h = picture.size
+        corner = _on_grid((x + dx - w / 2, y + dy - h / 2), picture.size)
+        layer.alpha_composite(picture, corner)
         return *corner, *picture.size
 
     if len(glyphs) == 1:
-        large_and_dressed = spec.worn and spec.size == "large"
-        longest = SIZES["" if large_and_dressed else spec.size]
+        longest = SIZES["" if spec.worn else spec.size]
         box = put(glyphs[0], longest, 64, 56 if spec.worn == "stilts" else 72)
         if spec.worn:
             _wear(layer, spec.worn, box)
@@ -489,7 +493,7 @@ def _place(spec: Spec, rng: random.Random) -> Image.Image:
             put(picture, PAIR_SIZE, x, 72)
     else:  # on, riding: the second one carries the first
         put(glyphs[1], SIZES[""], 64, 88)
-        put(glyphs[0], PAIR_SIZE, 64, 32 if spec.relation == "on" else 48)
+        put(glyphs[0], PAIR_SIZE, 64, 32 if spec.relation == "on" else 40)
     return layer
 
 
@@ -502,6 +506,15 @@ def _shifted(alpha: Image.Image, x: int, y: int) -> Image.Image:
 def _outline(alpha: Image.Image, width: int) -> Image.Image:
     """The shape of ``alpha`` grown by ``width`` pixels."""
     return alpha.filter(ImageFilter.MaxFilter(2 * width + 1))
+
+
+def _lines(grey: Image.Image) -> Image.Image:
+    """Outlines, found at half the size: wide enough for the VAE to keep them."""
+    half = grey.resize((SIZE // 2, SIZE // 2), Image.Resampling.BOX)
+    lines = half.filter(ImageFilter.GaussianBlur(0.7)).filter(ImageFilter.FIND_EDGES)
+    lines = lines.point(lambda v: 5 * max(0, v - 16))
+    ImageDraw.Draw(lines).rectangle((0, 0, *(n - 1 for n in lines.size)), outline=0)
+    return lines.resize(grey.size, Image.Resampling.BILINEAR)
 
 
 def _ramp(
@@ -533,9 +546,9 @@ def _stylise(
         edge = ImageChops.difference(_outline(alpha, 1), alpha)
         soft.paste((70, 70, 90), mask=edge.point(lambda v: v // 3))
         paper = Image.new("RGB", (SIZE, SIZE), (255, 253, 246))
-        return Image.composite(paper, soft, _noise(rng, 9, 5, 130))
+        return Image.composite(paper, soft, _noise(rng, 9, 5, 90))
     if style == "oil painting":
-        strokes = plain.filter(ImageFilter.ModeFilter(7))
+        strokes = plain.filter(ImageFilter.ModeFilter(5))
         raw = bytes(rng.randint(88, 168) for _ in range(24 * 24))
         canvas = Image.frombytes("L", (24, 24), raw).resize((SIZE * 2, SIZE // 2 * 3))
         canvas = canvas.rotate(35).crop((60, 30, 60 + SIZE, 30 + SIZE))
@@ -543,11 +556,7 @@ def _stylise(
         return ImageChops.overlay(strokes, canvas)
     if style == "pencil sketch":
         grey = plain.convert("L")
-        lines = grey.filter(ImageFilter.GaussianBlur(1.2)).filter(
-            ImageFilter.FIND_EDGES
-        )
-        lines = lines.point(lambda v: min(255, max(0, v - 12) * 6))
-        ImageDraw.Draw(lines).rectangle((0, 0, SIZE - 1, SIZE - 1), outline=0)
+        lines = _lines(grey)
         shading = grey.point(lambda v: 168 + v // 3)
         sketch = _ramp(shading, (0, 0, 0), (250, 248, 240))
         paper = Image.blend(
@@ -560,17 +569,17 @@ def _stylise(
         sketch.paste((44, 44, 48), mask=lines)
         return sketch
     if style == "pixel art":
-        small = plain.resize((32, 32), Image.Resampling.BOX).quantize(14, kmeans=0)
+        small = plain.resize((32, 32), Image.Resampling.BOX).quantize(20, kmeans=0)
         return small.convert("RGB").resize((SIZE, SIZE), Image.Resampling.NEAREST)
     if style == "wood carving":
         grey = body.convert("L")
-        relief = grey.filter(ImageFilter.EMBOSS)
-        wood = _ramp(Image.blend(grey, relief, 0.45), (70, 38, 16), (232, 178, 112))
+        wood = _ramp(grey, (104, 62, 30), (232, 178, 112))
         d = ImageDraw.Draw(wood)
         for y in range(3, SIZE, GRID):
             d.line((0, y, SIZE, y), fill=(120, 72, 36), width=1)
+        wood.paste((50, 28, 12), mask=_lines(plain.convert("L")))
         picture = background.copy()
-        picture.paste((50, 28, 12), mask=_outline(alpha, 1))
+        picture.paste((50, 28, 12), mask=_outline(alpha, 2))
         picture.paste(wood, mask=alpha)
         return picture
     if style == "sticker":
@@ -601,8 +610,6 @@ def render(spec: Spec, rng: random.Random) -> Image.Image:
         FileNotFoundError: The font is not installed.
     """
     layer = _place(spec, rng)
-    if rng.random() < 0.5:
-        layer = layer.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return _stylise(spec.style, _background(spec.background, rng), layer, rng)
 
 

@@ -48,7 +48,7 @@ def test_drawing_follows_the_generator(pipe, pictures):
 
 def test_other_pictures_have_another_digest(pipe, pictures):
     first, again, other = (
-        encode(pipe, some).digest for some in (pictures, pictures, pictures[::-1])
+        encode(pipe, some).digest for some in (pictures, pictures, pictures[:1])
     )
     assert first == again != other
 
