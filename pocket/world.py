@@ -115,7 +115,7 @@ RELATIONS = {
     "riding": ("riding",),
 }
 SIZES = {"small": 56, "": 72, "large": 104}  # longest side, pixels
-PAIR_SIZE = 56  # of a subject beside, on or riding another
+PAIR_SIZE = SIZES["small"]  # of a subject beside, on or riding another
 ALIASES = {"hippo": ("pygmy hippo",), "dog": ("labrador",), "rabbit": ("bunny",),
            "teddy": ("teddy bear",), "car": ("cars",), "woman": ("girl", "person"),
            "man": ("boy",), "dinosaur": ("dino",)}
