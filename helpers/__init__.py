@@ -4,6 +4,7 @@
     models    the catalogue, and ``load``: from a name to a pipeline that fits
     memory    how much a pipeline takes, how to make it take less, how to let it go
     images    grids with labels; any picture opened; files that carry their settings
+    drawing   a picture to draw on, with the mouse or a finger
     forms     form fields, and what was typed: every mistake gets one clear sentence
     finetune  encoded pictures, and a training that is kept and goes on
     checks    exercises: check, hint, solution
