@@ -80,6 +80,7 @@ class Recipe:
     text_steps: int = 1_200
     text_batch: int = 192
     text_rate: float = 1e-3
+    text_alike: int = 8
     unet_steps: int = 3_500
     unet_batch: int = 64
     unet_rate: float = 1e-3
@@ -511,11 +512,17 @@ def train_text(
     tokenizer = make_tokenizer(world.words())
     text_encoder = begin(make_text_encoder(tokenizer), recipe, "text_encoder")
     contrast = Contrast(text_encoder).to(machine.device)
+    # The same subject on the same background side by side, so that a batch cannot be
+    # told apart by these alone, and small things have to be noticed too.
+    alike = sorted(
+        range(len(specs)), key=lambda i: (specs[i].subjects[0], specs[i].background)
+    )
 
     def loss_of(rng: random.Random) -> torch.Tensor:
-        picks = [
-            rng.randrange(len(specs)) for _ in range(recipe.text_batch // processes())
-        ]
+        picks: list[int] = []
+        while len(picks) < recipe.text_batch // processes():
+            i = rng.randrange(len(alike) - recipe.text_alike + 1)
+            picks += alike[i : i + recipe.text_alike]
         captions = [world.caption(specs[i], rng) for i in picks]
         ids = tokenizer(
             captions,

@@ -217,6 +217,18 @@ def test_a_plural_means_what_its_singular_means():
         assert torch.equal(one, many)
 
 
+def test_the_text_encoder_hears_every_thing_worn():
+    """With a phone and without were once nearly the same prompt: no phone was drawn."""
+    tokenizer = CLIPTokenizer.from_pretrained(MODEL_DIR, subfolder="tokenizer")
+    encoder = CLIPTextModel.from_pretrained(MODEL_DIR, subfolder="text_encoder")
+    things = ["", *(f" {ways[0]}" for _, ways, *_ in world.WORN.values())]
+    prompts = [f"a fox{thing} on a green background" for thing in things]
+    ids = tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids
+    pooled = encoder(ids).pooler_output
+    apart = torch.cdist(pooled, pooled) + 99 * torch.eye(len(prompts))
+    assert apart.min() > 0.3 * pooled.norm(dim=1).mean()  # 0.05 of it, then
+
+
 def test_the_prompt_as_a_whole_begins_silent():
     unet = make_unet()
     text = torch.randn(2, 77, 128)
