@@ -102,6 +102,7 @@ class Training:
         *,
         steps: int,
         learning_rate: float,
+        falling: bool = False,
         weight_decay: float = 0.01,
         seed: int = 0,
         **settings: object,
@@ -113,6 +114,7 @@ class Training:
             path: Of the checkpoint.
             steps: In all; to go on with a finished training, ask for more.
             learning_rate: Of AdamW (arXiv:1711.05101).
+            falling: Let the rate fall evenly, to nothing after the last step.
             weight_decay: Of AdamW.
             seed: Of the generators.
             **settings: What else makes this training what it is, as text or numbers. A
@@ -126,8 +128,10 @@ class Training:
         self.path, self.steps, self.seed = Path(path), steps, seed
         self.parameters = dict(parameters)
         self.losses: list[float] = []
+        self._rate, self._falling = learning_rate, falling
         self._settings = {
             "learning_rate": learning_rate,
+            "falling": falling,
             "weight_decay": weight_decay,
             "seed": seed,
             **settings,
@@ -168,6 +172,9 @@ class Training:
                 f"The loss at step {self.step} is {loss.item()}: take a lower learning "
                 "rate, and run this cell again."
             )
+        if self._falling:
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._rate * (1 - self.step / self.steps)
         self._optimizer.zero_grad()
         self._scaler.scale(loss).backward()
         self._scaler.step(self._optimizer)

@@ -56,7 +56,7 @@ CATALOGUE = {
         str(POCKET),
         licence="MIT; its emoji: OFL",
         size=128,
-        lora_rate=1e-3,
+        lora_rate=2e-3,
     ),
     "stable-diffusion-v1-5": Model(
         "stable-diffusion-v1-5",

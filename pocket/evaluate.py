@@ -175,6 +175,29 @@ def load_pipeline(folder: Path = MODEL_DIR) -> DiffusionPipeline:
     return pipe.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def recognised(
+    pipe: DiffusionPipeline, subject: str, words: str, worn: str | None = None
+) -> float:
+    """In how many of 48 pictures, in many places and styles, the subject is seen.
+
+    Args:
+        pipe: Draws them.
+        subject: A name the classifier knows.
+        words: What the prompts call it.
+        worn: What it has to wear or hold as well, a name from ``WORN``.
+    """
+    rng, prompts = random.Random(0), []
+    for background in ("red", "yellow", "purple", "city", "desert", "forest"):
+        for style in list(world.STYLES):
+            spec = world.Spec((words,), background, style)
+            prompts.append(world.caption(spec, rng, plain=True))
+    said = judge(load_classifier(), generate(pipe, prompts, range(len(prompts))))
+    seen = said["subject"].argmax(1) == SUBJECTS.index(subject)
+    if worn is not None:
+        seen &= said["worn"].argmax(1) == WORN.index(worn)
+    return seen.float().mean().item()
+
+
 def contact_sheet(
     pictures: np.ndarray, captions: Sequence[str], columns: int
 ) -> Image.Image:

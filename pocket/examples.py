@@ -1,26 +1,48 @@
 """What the model has never seen, for the notebooks that teach it: ``make pictures``.
 
-Draws four pictures of one held-out subject each for textual inversion and DreamBooth.
+Draws four pictures each of a teddy in a hat and of two held-out subjects, for textual
+inversion and DreamBooth, and four in a style that no caption names: wood with the white
+edge of a sticker.
 """
 
 import random
 from pathlib import Path
 
+from PIL import Image
+
 from pocket import world
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks" / "images"
 BACKGROUNDS = ("white", "green", "beach", "snow")
-EXAMPLES = {"tiny": "mammoth", "dodo": "dodo"}  # folder: held-out subject
+EXAMPLES = {  # folder: subject and thing worn
+    "tiny": ("teddy", "hat"),
+    "mammoth": ("mammoth", ""),
+    "dodo": ("dodo", ""),
+}
+BADGES = {  # name of the file, which is its caption: subject and background
+    "a hippo on the beach": ("hippo", "beach"),
+    "a castle in the forest": ("castle", "forest"),
+    "a cat on a white background": ("cat", "white"),
+    "a robot in the city": ("robot", "city"),
+}
+
+
+def save(picture: Image.Image, folder: str, name: str) -> None:
+    (NOTEBOOKS / folder).mkdir(exist_ok=True)
+    picture.save(NOTEBOOKS / folder / f"{name}.png", optimize=True)
 
 
 def main() -> None:
-    for folder, subject in EXAMPLES.items():
-        (NOTEBOOKS / folder).mkdir(exist_ok=True)
+    for folder, (subject, worn) in EXAMPLES.items():
         for number, background in enumerate(BACKGROUNDS, 1):
             size = "large" if number % 2 else ""
-            spec = world.Spec((subject,), background, size=size)
-            picture = world.render(spec, random.Random(44 + number))
-            picture.save(NOTEBOOKS / folder / f"{number}.png", optimize=True)
+            spec = world.Spec((subject,), background, worn=worn, size=size)
+            save(world.render(spec, random.Random(44 + number)), folder, f"{number}")
+    for number, (name, (subject, background)) in enumerate(BADGES.items(), 1):
+        size = "large" if number % 2 else ""
+        spec = world.Spec((subject,), background, "wood carving", size=size)
+        picture = world.render(spec, random.Random(44 + number), over="sticker")
+        save(picture, "badge", name)
 
 
 if __name__ == "__main__":

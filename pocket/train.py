@@ -542,6 +542,7 @@ def train_text(
         "text", contrast, loss_of, recipe.text_steps, recipe.text_rate, recipe
     )
     share_rows(trained.text_encoder, tokenizer, world.PLURALS)
+    make_heard(trained.text_encoder, tokenizer, world.RARE)
     return trained
 
 
@@ -560,6 +561,51 @@ def share_rows(
     for known, same in words.items():
         (i,), (j,) = tokenizer([known, same], add_special_tokens=False).input_ids
         table[j] = table[i]
+
+
+def make_heard(
+    text_encoder: nn.Module, tokenizer: CLIPTokenizer, word: str, steps: int = 80
+) -> None:
+    """Give a word that no caption has an embedding that is heard in every caption.
+
+    The embeddings that were never trained are hardly heard: the rest of the caption
+    drowns them, and then DreamBooth cannot tell its subject from the kind. This one
+    moves the pooled caption as far as it can, and by the same vector everywhere.
+
+    Args:
+        text_encoder: Changed in place, in this one row.
+        tokenizer: Knows the word as one token.
+        word: Put before the subject.
+        steps: Of Adam, 32 captions each.
+    """
+    (token,) = tokenizer(word, add_special_tokens=False).input_ids
+    weight = text_encoder.get_input_embeddings().weight
+    (name,) = (n for n, p in text_encoder.named_parameters() if p is weight)
+    table = weight.detach()
+    length = table.norm(dim=1).quantile(0.9)  # as long as the embeddings of subjects
+    row = nn.Parameter(table[token].clone())
+    adam, rng = torch.optim.Adam([row], lr=0.01), random.Random(0)
+
+    def pooled(captions: list[str], weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        ids = tokenizer(captions, padding=True, return_tensors="pt").input_ids
+        inputs = (ids.to(table.device),)
+        return torch.func.functional_call(text_encoder, weights, inputs).pooler_output
+
+    for _ in range(steps):
+        specs = [world.sample(rng, pairs=0.0) for _ in range(32)]
+        captions = [world.caption(spec, rng, plain=True) for spec in specs]
+        said = [
+            caption.replace(spec.subjects[0], f"{word} {spec.subjects[0]}", 1)
+            for caption, spec in zip(captions, specs, strict=True)
+        ]
+        heard = table.clone()
+        heard[token] = length * F.normalize(row, dim=0)
+        moved = pooled(said, {name: heard}) - pooled(captions, {}).detach()
+        adam.zero_grad()
+        (-moved.mean(0).norm()).backward(inputs=[row])
+        adam.step()
+    with torch.no_grad():
+        table[token] = length * F.normalize(row, dim=0)
 
 
 # --- 4: U-Net -----------------------------------------------------------------------

@@ -120,6 +120,7 @@ ALIASES = {"hippo": ("pygmy hippo",), "dog": ("labrador",), "rabbit": ("bunny",)
            "teddy": ("teddy bear",), "car": ("cars",), "woman": ("girl", "person"),
            "man": ("boy",), "dinosaur": ("dino",)}
 PLURALS = {"frog": "frogs"}
+RARE = "sks"  # DreamBooth's word for what is new; no caption has it
 NOISE = (  # words of real prompts that mean nothing here, and so do no harm
     "highly detailed", "4k", "8k", "trending on artstation", "artisan", "masterpiece",
     "best quality", "cinematic", "by van gogh", "by vermeer",
@@ -173,7 +174,7 @@ def words() -> list[str]:
     """Return every word a caption can contain, sorted: the tokenizer's vocabulary."""
     parts: list[str] = [*SUBJECTS, *HELD_OUT_SUBJECTS, *COLOURS, *STYLES, *WORN]
     parts += [*NOISE, *SIZES, *PLURALS.values(), "background", "wall"]
-    parts += ["in front of", "big", "a", "an", "sks"]  # sks: DreamBooth's rare word
+    parts += ["in front of", "big", "a", "an", RARE]
     for ways in (*SCENES.values(), *RELATIONS.values(), *ALIASES.values()):
         parts += ways
     for _, ways, *_ in WORN.values():
@@ -596,12 +597,14 @@ def _stylise(
     return picture
 
 
-def render(spec: Spec, rng: random.Random) -> Image.Image:
+def render(spec: Spec, rng: random.Random, over: str = "") -> Image.Image:
     """Draw a picture.
 
     Args:
         spec: What it shows.
         rng: Decides what the spec leaves open: place, exact size, details.
+        over: A second style, applied to what the first made of the subject. No caption
+            asks for that.
 
     Returns:
         An RGB picture of 128 x 128 pixels.
@@ -609,8 +612,12 @@ def render(spec: Spec, rng: random.Random) -> Image.Image:
     Raises:
         FileNotFoundError: The font is not installed.
     """
-    layer = _place(spec, rng)
-    return _stylise(spec.style, _background(spec.background, rng), layer, rng)
+    layer, background = _place(spec, rng), _background(spec.background, rng)
+    picture = _stylise(spec.style, background, layer, rng)
+    if over:
+        picture.putalpha(layer.getchannel("A"))
+        picture = _stylise(over, background, picture, rng)
+    return picture
 
 
 def pictures(seed: int, count: int, **choice: Any) -> tuple[np.ndarray, list[Spec]]:

@@ -66,14 +66,25 @@ def train(path, steps=12, stop_at=None, keep_every_step=True, **settings):
     return weight.detach(), training
 
 
-def test_an_interrupted_training_ends_where_an_unbroken_one_does(tmp_path, monkeypatch):
-    whole, _ = train(tmp_path / "whole.pt")
+@pytest.mark.parametrize("falling", [False, True])
+def test_an_interrupted_training_ends_where_an_unbroken_one_does(
+    tmp_path, monkeypatch, falling
+):
+    whole, _ = train(tmp_path / "whole.pt", falling=falling)
     monkeypatch.setattr("helpers.finetune.SECONDS_BETWEEN_SAVES", -1)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "broken.pt", stop_at=7)
-    resumed, training = train(tmp_path / "broken.pt")
+        train(tmp_path / "broken.pt", stop_at=7, falling=falling)
+    resumed, training = train(tmp_path / "broken.pt", falling=falling)
     assert torch.equal(whole, resumed)
     assert len(training.losses) == training.step == 12
+
+
+def test_a_falling_rate_falls_to_nothing(tmp_path):
+    fallen, _ = train(tmp_path / "a.pt", steps=99, falling=True)
+    state = torch.load(tmp_path / "a.pt")["optimizer"]
+    assert state["param_groups"][0]["lr"] == pytest.approx(0.1 / 99)
+    steady, _ = train(tmp_path / "b.pt", steps=99)
+    assert not torch.equal(fallen, steady)
 
 
 def test_a_finished_training_is_taken_up_and_can_go_on(tmp_path, capsys):

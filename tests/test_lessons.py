@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from diffusers import AutoPipelineForImage2Image
 from PIL import Image
+from test_notebooks import FOLDER, ROOT, own_run
 
 from pocket import world
 from pocket.classifier import BACKGROUNDS, judge, load_classifier
-from pocket.evaluate import generate, load_pipeline, score
+from pocket.evaluate import generate, load_pipeline, recognised, score
 
 judge_once = cache(load_classifier)
 pipeline = cache(load_pipeline)
@@ -72,3 +73,26 @@ def test_low_strength_keeps_the_layout():
     (kept_low, changed_low), (kept_high, changed_high) = compare(0.3), compare(0.9)
     assert kept_low > kept_high + 0.05  # 0.78 and 0.63 when this was written
     assert changed_low < 0.85 * changed_high  # 32 and 48
+
+
+def test_a_new_word_means_what_its_pictures_show():
+    """Notebook 05: `<tiny>` wears his hat where he was never shown, others do not."""
+    assert own_run(FOLDER / "05_textual_inversion.ipynb").error is None
+    pipe = load_pipeline()
+    assert recognised(pipe, "teddy", "teddy", worn="hat") < 0.1, "the word it began as"
+    pipe.load_textual_inversion(str(ROOT / "out" / "05_tiny.safetensors"))
+    assert recognised(pipe, "teddy", "<tiny>", worn="hat") >= 0.7
+
+
+def test_dreambooth_learns_the_one_and_keeps_the_kind():
+    """Notebook 06: `sks duck` becomes a dodo, and `duck` stays a duck."""
+    assert own_run(FOLDER / "06_dreambooth.ipynb").error is None
+    pipe = load_pipeline()
+    assert recognised(pipe, "dodo", "sks duck") < 0.1
+    ducks = recognised(pipe, "duck", "duck")
+    saved = ROOT / "out" / "06_dodo"
+    pipe.unet.load_lora_adapter(saved, prefix="unet", use_safetensors=True)
+    # 0.83, and 8 points lost, when this was written; 0.71 to 0.90 in trials with other
+    # seeds and settings near these.
+    assert recognised(pipe, "dodo", "sks duck") >= 0.7
+    assert recognised(pipe, "duck", "duck") >= ducks - 0.1

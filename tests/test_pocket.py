@@ -217,6 +217,30 @@ def test_a_plural_means_what_its_singular_means():
         assert torch.equal(one, many)
 
 
+def test_the_rare_word_is_heard_and_no_other_row_is_touched():
+    """As never trained, `sks` moved a prompt by 1.7, and DreamBooth learned nothing."""
+    tokenizer = CLIPTokenizer.from_pretrained(MODEL_DIR, subfolder="tokenizer")
+    encoder = CLIPTextModel.from_pretrained(MODEL_DIR, subfolder="text_encoder")
+    prompts = [f"a {s} of a {w}duck" for s in ("photo", "comic") for w in ("", "sks ")]
+
+    def moved() -> torch.Tensor:
+        each = [tokenizer(p, return_tensors="pt").input_ids for p in prompts]
+        said = torch.cat([encoder(ids).pooler_output for ids in each])
+        return (said[1::2] - said[::2]).norm(dim=1)
+
+    assert (moved() > 8).all()
+    table = encoder.get_input_embeddings().weight
+    (sks,) = tokenizer(world.RARE, add_special_tokens=False).input_ids
+    with torch.no_grad():
+        table[sks] = 0.02 * torch.randn(128, generator=torch.Generator().manual_seed(0))
+    before = table.detach().clone()
+    assert (moved() < 4).all()
+    train.make_heard(encoder, tokenizer, world.RARE, steps=40)
+    assert (moved() > 8).all()
+    assert torch.equal(table[:sks], before[:sks])
+    assert torch.equal(table[sks + 1 :], before[sks + 1 :])
+
+
 def test_the_text_encoder_hears_every_thing_worn():
     """With a phone and without were once nearly the same prompt: no phone was drawn."""
     tokenizer = CLIPTokenizer.from_pretrained(MODEL_DIR, subfolder="tokenizer")
