@@ -26,6 +26,7 @@ from typing import Any
 import nbformat
 import torch
 from diffusers import DiffusionPipeline
+from peft import get_peft_model_state_dict
 
 from pocket.architecture import MODEL_DIR
 from pocket.evaluate import load_pipeline, recognised
@@ -182,10 +183,7 @@ def dreambooth(diffusers: Path, scratch: Path) -> Contest:
         name = f"turn{next(turn)}"
         names.update(steps=steps, OUT=out)
         spent = seconds(lambda: names["teach"](name, prior_weight=1.0))
-        from peft import get_peft_model_state_dict
-
         thin = get_peft_model_state_dict(names["unet"], adapter_name=name)
-        names["unet"].delete_adapters(name)
         type(names["pipe"]).save_lora_weights(out, unet_lora_layers=thin)
         return spent
 
@@ -208,7 +206,8 @@ def dreambooth(diffusers: Path, scratch: Path) -> Contest:
     def load_lora(pipe: DiffusionPipeline, out: Path) -> None:
         pipe.unet.load_lora_adapter(out, prefix="unet", use_safetensors=True)
 
-    some = (names["pictures"] + names["kinds"])[: 2 * batch]
+    some = names["pictures"][:batch] + names["kinds"][:batch]
+    prompts = [f"a photo of a {subject}"] * batch + names["kind_prompts"][:batch]
     return Contest(
         ours,
         theirs,
@@ -221,9 +220,7 @@ def dreambooth(diffusers: Path, scratch: Path) -> Contest:
             "latents encoded once": lambda: names["encode"](
                 names["pipe"], some, flip=False
             ),
-            "prompts encoded once": lambda: [
-                names["embed"](f"a photo of a {words}") for words in (subject, kind)
-            ],
+            "prompts encoded once": lambda: names["embed"](prompts),
         },
     )
 

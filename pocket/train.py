@@ -600,7 +600,9 @@ def make_heard(
         ]
         heard = table.clone()
         heard[token] = length * F.normalize(row, dim=0)
-        moved = pooled(said, {name: heard}) - pooled(captions, {}).detach()
+        with torch.no_grad():
+            plain = pooled(captions, {})
+        moved = pooled(said, {name: heard}) - plain
         adam.zero_grad()
         (-moved.mean(0).norm()).backward(inputs=[row])
         adam.step()
