@@ -211,7 +211,7 @@ def dreambooth(diffusers: Path, scratch: Path) -> Contest:
     return Contest(
         ours,
         theirs,
-        "dodo",
+        "moai",
         None,
         subject,
         load_lora,

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 from tqdm.auto import tqdm
 
+from helpers.device import GIB, Device
 from helpers.forms import Mistake
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
     from matplotlib.figure import Figure
     from PIL import Image
 
@@ -76,6 +77,36 @@ def encode(
     std = torch.cat([posterior.std for posterior in each]).float()
     digest = sha256(pixels.float().cpu().numpy().tobytes()).hexdigest()[:16]
     return Latents(mean * factor, std * factor, digest)
+
+
+def save_memory(
+    unet: UNet2DConditionModel, latents: Latents, batch_size: int, device: Device
+) -> bool:
+    """Lets a U-Net compute twice what it has no room to keep, where that is needed.
+
+    For each picture the backward pass needs up to 800 times the U-Net's first map
+    (counted for Stable Diffusion 1.5 with LoRA in float32). Where that does not fit, it
+    is dropped and computed again (arXiv:1604.06174): a third more time.
+
+    Args:
+        unet: The one that learns, or lets a gradient through.
+        latents: What it is going to learn from.
+        batch_size: Pictures at once.
+        device: With so much memory.
+
+    Returns:
+        Whether it does.
+    """
+    first = unet.config.block_out_channels[0] * latents.mean[0, 0].numel()
+    kept = batch_size * 800 * first * unet.dtype.itemsize
+    weights = sum(p.numel() * p.element_size() for p in unet.parameters())
+    short = kept + weights > 0.8 * device.memory_gb * GIB
+    if short:
+        print(f"{kept / GIB:.1f} GB to keep is too much for {device}: computes twice.")
+        unet.train().enable_gradient_checkpointing()
+    else:
+        unet.eval().disable_gradient_checkpointing()
+    return short
 
 
 class Training:

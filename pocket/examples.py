@@ -17,7 +17,7 @@ BACKGROUNDS = ("white", "green", "beach", "snow")
 EXAMPLES = {  # folder: subject and thing worn
     "tiny": ("teddy", "hat"),
     "mammoth": ("mammoth", ""),
-    "dodo": ("dodo", ""),
+    "moai": ("moai", ""),
 }
 BADGES = {  # name of the file, which is its caption: subject and background
     "a hippo on the beach": ("hippo", "beach"),

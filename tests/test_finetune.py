@@ -1,10 +1,13 @@
 """Trainings of the notebooks: encoded once, kept on disk, resumed bit by bit."""
 
+import copy
+
 import pytest
 import torch
 from PIL import Image
 
-from helpers.finetune import Training, encode
+from helpers.device import Device
+from helpers.finetune import Training, encode, save_memory
 from helpers.forms import Mistake
 from helpers.images import open_picture, open_pictures
 from helpers.models import load
@@ -51,6 +54,24 @@ def test_other_pictures_have_another_digest(pipe, pictures):
         encode(pipe, some).digest for some in (pictures, pictures, pictures[:1])
     )
     assert first == again != other
+
+
+@pytest.mark.parametrize("gigabytes", [16.0, 0.1])
+def test_what_has_no_room_is_computed_twice_and_is_the_same(pipe, pictures, gigabytes):
+    latents = encode(pipe, pictures, flip=False)
+    unet = copy.deepcopy(pipe.unet).requires_grad_(False)
+    prompt = torch.randn(2, 77, 128, generator=torch.Generator().manual_seed(0))
+    prompt.requires_grad_()
+    unet(latents.mean, 500, prompt).sample.square().sum().backward()
+    kept, prompt.grad = prompt.grad, None
+
+    device = Device("cpu", "a small machine", gigabytes, torch.float32)
+    assert save_memory(unet, latents, 2, device) == (gigabytes < 1)
+    calls = []
+    unet.mid_block.resnets[0].register_forward_hook(lambda *_: calls.append(1))
+    unet(latents.mean, 500, prompt).sample.square().sum().backward()
+    assert len(calls) == (2 if gigabytes < 1 else 1)
+    torch.testing.assert_close(prompt.grad, kept)
 
 
 def train(path, steps=12, stop_at=None, keep_every_step=True, **settings):

@@ -85,14 +85,12 @@ def test_a_new_word_means_what_its_pictures_show():
 
 
 def test_dreambooth_learns_the_one_and_keeps_the_kind():
-    """Notebook 06: `sks duck` becomes a dodo, and `duck` stays a duck."""
+    """Notebook 06: `sks castle` becomes a moai, and `castle` stays a castle."""
     assert own_run(FOLDER / "06_dreambooth.ipynb").error is None
     pipe = load_pipeline()
-    assert recognised(pipe, "dodo", "sks duck") < 0.1
-    ducks = recognised(pipe, "duck", "duck")
-    saved = ROOT / "out" / "06_dodo"
+    assert recognised(pipe, "moai", "sks castle") < 0.1
+    castles = recognised(pipe, "castle", "castle")
+    saved = ROOT / "out" / "06_moai"
     pipe.unet.load_lora_adapter(saved, prefix="unet", use_safetensors=True)
-    # 0.83, and 8 points lost, when this was written; 0.71 to 0.90 in trials with other
-    # seeds and settings near these.
-    assert recognised(pipe, "dodo", "sks duck") >= 0.7
-    assert recognised(pipe, "duck", "duck") >= ducks - 0.1
+    assert recognised(pipe, "moai", "sks castle") >= 0.85
+    assert recognised(pipe, "castle", "castle") >= castles - 0.05
