@@ -1,9 +1,9 @@
 """How fast the course trains: ``python -m benchmarks.training ../diffusers``.
 
 The loops of notebooks 05 and 06 against the example scripts of a checkout of diffusers,
-on the pocket model: same pictures, batch, rank, precision and machine. Each is run for
-a few steps and for many, in turns; the difference counts, so that starting up does not.
-Then a fresh pipeline loads what each has learned, and the classifier of
+on the pocket model: same pictures, batch, layers, rank, precision and machine. Each is
+run for a few steps and for many, in turns; the difference counts, so that starting up
+does not. Then a fresh pipeline loads what each has learned, and the classifier of
 ``pocket.evaluate`` says in how many pictures the new subject is.
 
 The scripts need ``pip install torchvision tensorboard`` besides what the course needs.
@@ -64,6 +64,7 @@ class Contest:
     Attributes:
         ours: Trains so many steps, in a folder; returns the seconds.
         theirs: The same.
+        steps: How many the notebook takes.
         subject: What the classifier looks for.
         worn: What else it looks for.
         words: What the prompts call it.
@@ -74,6 +75,7 @@ class Contest:
 
     ours: Callable[[int, Path], float]
     theirs: Callable[[int, Path], float]
+    steps: int
     subject: str
     worn: str | None
     words: str
@@ -85,7 +87,10 @@ class Contest:
 def seconds(work: Callable[[], object]) -> float:
     """Wall-clock seconds of one call, which keeps its output to itself."""
     start = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()):
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         work()
     return time.perf_counter() - start
 
@@ -113,7 +118,7 @@ def textual_inversion(diffusers: Path, scratch: Path) -> Contest:
     """Notebook 05 and ``textual_inversion.py``."""
     names = run_cells("05_textual_inversion", "captions = [ways]", scratch)
     word, begin_as, batch = "<tiny>", "teddy", names["batch_size"]
-    pictures = ROOT / names["folder"]
+    pictures, lasts = ROOT / names["folder"], names["steps"]
 
     def ours(steps: int, out: Path) -> float:
         names.update(steps=steps, OUT=out)
@@ -155,6 +160,7 @@ def textual_inversion(diffusers: Path, scratch: Path) -> Contest:
     return Contest(
         ours,
         theirs,
+        lasts,
         "teddy",
         "hat",
         word,
@@ -172,8 +178,10 @@ def textual_inversion(diffusers: Path, scratch: Path) -> Contest:
 def dreambooth(diffusers: Path, scratch: Path) -> Contest:
     """Notebook 06 and ``train_dreambooth_lora.py``."""
     names = run_cells("06_dreambooth", "def teach(", scratch)
+    names["layers"] = names["layers"][:4]  # attention, all that the script can do
     batch, kind, subject = names["batch_size"], names["kind"], names["subject"]
     pictures, kinds = ROOT / names["folder"], scratch / "kinds"
+    lasts = names["steps"]
     kinds.mkdir()
     for number, picture in enumerate(names["kinds"]):
         picture.save(kinds / f"{number}.png")
@@ -211,6 +219,7 @@ def dreambooth(diffusers: Path, scratch: Path) -> Contest:
     return Contest(
         ours,
         theirs,
+        lasts,
         "moai",
         None,
         subject,
@@ -225,8 +234,9 @@ def dreambooth(diffusers: Path, scratch: Path) -> Contest:
     )
 
 
-def hold(contest: Contest, steps: int, rounds: int, scratch: Path) -> None:
+def hold(contest: Contest, steps: int | None, rounds: int, scratch: Path) -> None:
     """Measures one method and prints its table."""
+    steps = (steps or contest.steps) - FEW
     each: dict[str, list[float]] = {"ours": [], "theirs": []}
     for number in range(rounds):
         for who in sorted(each, reverse=bool(number % 2)):
@@ -257,7 +267,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("diffusers", type=Path, help="a checkout of diffusers")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, help="as in the notebooks")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     if not (options.diffusers / "examples").is_dir():
