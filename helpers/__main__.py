@@ -1,0 +1,5 @@
+"""``python -m helpers``: what is wrong here?"""
+
+from helpers.doctor import examine
+
+examine()

@@ -1,0 +1,124 @@
+"""What is wrong here? ``python -m helpers``, or ``examine()`` in a cell.
+
+Prints a dozen lines to paste into a question: no path, no name, no token is in them.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+import torch
+from packaging.requirements import Requirement
+
+from helpers.device import GIB, find_device
+from helpers.hub import hub_answers, is_cached
+from helpers.models import CATALOGUE, POCKET
+
+REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+DOWNLOAD = max(model.download_gb for model in CATALOGUE.values())
+
+
+def examine() -> None:
+    """Prints what the course runs on, and what to do about what is not well."""
+    for well, line in _lines():
+        print("ok " if well else "!! ", line)
+
+
+def _lines() -> Iterator[tuple[bool, str]]:
+    """Whether all is well, what there is, and the fix where there is one."""
+    where = "Colab" if "google.colab" in sys.modules else platform.system()
+    yield True, f"{where}, Python {platform.python_version()}, {platform.machine()}"
+    yield _device()
+    ram = psutil.virtual_memory()
+    yield _enough("memory", ram.available / GIB, ram.total / GIB, 2, "restart kernels")
+    yield from _packages()
+    cache = _cache()
+    disk = shutil.disk_usage(cache)
+    fix = "delete models that you do not need"
+    yield _enough("disk", disk.free / GIB, disk.total / GIB, DOWNLOAD, fix)
+    yield _hub()
+    yield _token()
+    here = [m.name for m in CATALOGUE.values() if m.name != "pocket" and is_cached(m)]
+    yield True, f"downloaded models: {', '.join(here) or 'none'}"
+    whole = (POCKET / "unet" / "diffusion_pytorch_model.safetensors").is_file()
+    fix = "" if whole else ": clone the course again"
+    yield whole, f"pocket model: {'here' if whole else 'missing'}{fix}"
+
+
+def _device() -> tuple[bool, str]:
+    device = find_device()
+    kind = str(device.dtype).removeprefix("torch.")
+    if device.type != "cpu":
+        return True, f"draws on {device}, in {kind}"
+    line = f"draws on {device}, in {kind}: the pocket model is made for that"
+    if "google.colab" in sys.modules:
+        return False, f"{line}; for a T4: Runtime > Change runtime type > T4 GPU"
+    if shutil.which("nvidia-smi"):
+        return False, f"{line}; there is an NVIDIA driver: install torch with CUDA"
+    return True, line
+
+
+def _enough(
+    what: str, free: float, total: float, needed: float, fix: str
+) -> tuple[bool, str]:
+    line = f"{what}: {free:.1f} of {total:.1f} GB free"
+    if free >= needed:
+        return True, line
+    return False, f"{line}, {needed:.0f} are needed: {fix}"
+
+
+def _packages() -> Iterator[tuple[bool, str]]:
+    lines = REQUIREMENTS.read_text().splitlines()
+    needs = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    have, wrong = [], []
+    for need in needs:
+        try:
+            version = metadata.version(need.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{need} is missing: pip install “{need}”")
+            continue
+        have.append(f"{need.name} {version}")
+        if not need.specifier.contains(version, prereleases=True):
+            wrong.append(f"{need.name} {version}: pip install “{need}”")
+    yield True, ", ".join(have)
+    yield from ((False, line) for line in wrong)
+    if metadata.version("torch").split("+")[0] != torch.__version__.split("+")[0]:
+        yield False, f"torch {torch.__version__} is loaded: restart the kernel"
+
+
+def _cache() -> Path:
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    return next(folder for folder in (cache, *cache.parents) if folder.exists())
+
+
+def _hub() -> tuple[bool, str]:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False, "hub: HF_HUB_OFFLINE is set: unset it to download models"
+    if hub_answers():
+        return True, "hub: answers"
+    return False, "hub: no answer: the pocket model works without; check the network"
+
+
+def _token() -> tuple[bool, str]:
+    from huggingface_hub import HfApi, constants, get_token
+
+    if get_token() is None:
+        return True, "token: none, and none is needed"
+    if constants.HF_HUB_OFFLINE:
+        return True, "token: there is one"
+    try:
+        HfApi().whoami()
+    except Exception:  # noqa: BLE001 - no answer, or no good token
+        fix = "hf auth logout, or take HF_TOKEN away"
+        return False, f"token: there is one, and the hub does not accept it: {fix}"
+    return True, "token: there is one, and the hub accepts it"

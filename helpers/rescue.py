@@ -1,0 +1,144 @@
+"""A pipeline that fails well: out of memory, numbers that overflow, a black picture."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from helpers.device import find_device
+from helpers.memory import Plan, fit
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+
+def protect(pipe: DiffusionPipeline, plan: Plan) -> DiffusionPipeline:
+    """Makes a pipeline that is called as before do the following by itself.
+
+    - Out of memory, it frees what it can, takes the next plan, says so, and draws once
+      more from the same static.
+    - Where numbers overflow (in float16 that is above 65,504) it draws once more in
+      float32.
+    - A picture that the safety checker withheld is a grey one that says so, not black.
+
+    Args:
+        pipe: Changed in place. It stays what it was for ``isinstance`` and for
+            ``save_pretrained``.
+        plan: How it is fitted to this machine now.
+
+    Returns:
+        The same pipeline.
+    """
+    kind = type(pipe)
+    pipe.__class__ = type(kind.__name__, (_Protected, kind), {"__doc__": kind.__doc__})
+    pipe.plan = plan
+    return pipe
+
+
+class _Protected:
+    plan: Plan
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        def draw() -> Any:
+            rewind()
+            overflown.clear()
+            return super(_Protected, self).__call__(*args, **settings)
+
+        rewind = _rewinder(settings.get("generator"))
+        with warnings.catch_warnings(), _watch(self.vae.decoder) as overflown:
+            warnings.filterwarnings("ignore", "invalid value encountered in cast")
+            try:
+                result = draw()
+            except RuntimeError as error:
+                if not _is_full(error):
+                    raise
+                result = None  # and with the error goes all that it held
+            if result is None:
+                gc.collect()
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                self.plan = fit(
+                    self, find_device(), after=self.plan, **_order(args, settings)
+                )
+                print(f"The memory was full. Once more: {self.plan}.")
+                result = draw()
+            if overflown and self.unet.dtype != torch.float32:
+                print(f"Numbers overflowed in {self.unet.dtype}. Once more in float32.")
+                self.to(dtype=torch.float32)
+                self.plan = fit(self, find_device())
+                result = draw()
+        return _label_withheld(result)
+
+
+def _order(args: Any, settings: dict[str, Any]) -> dict[str, int | None]:
+    """How large and how many pictures are asked for, as ``fit`` takes it."""
+    side = max(settings.get("width") or 0, settings.get("height") or 0)
+    prompt = args[0] if args else settings.get("prompt")
+    count = len(prompt) if isinstance(prompt, list) else 1
+    return {"size": side or None, "count": count}
+
+
+def _rewinder(
+    generators: torch.Generator | list[torch.Generator] | None,
+) -> Callable[[], None]:
+    """Puts generators back to where they are now: drawing uses them up."""
+    some = generators if isinstance(generators, list) else [generators]
+    states = [(g, g.get_state()) for g in some if g is not None]
+
+    def rewind() -> None:
+        for generator, state in states:
+            generator.set_state(state)
+
+    return rewind
+
+
+@contextmanager
+def _watch(network: torch.nn.Module) -> Iterator[list[bool]]:
+    """A list that is not empty any more once the network gave what is no number."""
+    seen: list[bool] = []
+
+    def look(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        if not torch.isfinite(output).all():
+            seen.append(True)
+
+    handle = network.register_forward_hook(look)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _is_full(error: RuntimeError) -> bool:
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return should_reduce_batch_size(error)
+
+
+def _label_withheld(result: Any) -> Any:
+    flags = getattr(result, "nsfw_content_detected", None) or []
+    for i, flag in enumerate(flags):
+        if flag and isinstance(result.images[i], Image.Image):
+            result.images[i] = _placeholder(result.images[i].size)
+            print(
+                f"The safety checker withheld picture {i + 1} of {len(flags)}; it errs "
+                "often: take another seed, or other words."
+            )
+    return result
+
+
+def _placeholder(size: tuple[int, int]) -> Image.Image:
+    picture = Image.new("RGB", size, "lightgrey")
+    text = "withheld by\nthe safety\nchecker"
+    font = ImageFont.load_default(size[0] / 10)
+    middle = (size[0] / 2, size[1] / 2)
+    ImageDraw.Draw(picture).multiline_text(
+        middle, text, "black", font, anchor="mm", align="center"
+    )
+    picture.info["withheld"] = True
+    return picture

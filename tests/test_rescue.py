@@ -1,0 +1,178 @@
+"""A protected pipeline: what goes wrong while it draws, for real where that can be."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoPipelineForImage2Image, AutoPipelineForText2Image
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from transformers import CLIPConfig, CLIPImageProcessor
+
+from helpers import memory, models
+from helpers.device import find_device
+from helpers.forms import Mistake
+from helpers.rescue import protect
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def plain():
+    """The pocket model as the library loads it."""
+    pipe = AutoPipelineForText2Image.from_pretrained(models.POCKET)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture
+def pipe(plain):
+    pipe = copy.copy(plain)
+    return protect(pipe, memory.fit(pipe, find_device()))
+
+
+def draw(pipe, count=1, **settings):
+    generators = [torch.Generator().manual_seed(seed) for seed in range(count)]
+    return pipe(
+        ["a frog"] * count, num_inference_steps=2, generator=generators, **settings
+    ).images
+
+
+def same(some, others) -> bool:
+    return all(map(np.array_equal, map(np.asarray, some), map(np.asarray, others)))
+
+
+def test_it_is_the_same_pipeline(plain, pipe, tmp_path):
+    assert isinstance(pipe, type(plain)) and type(pipe).__name__ == type(plain).__name__
+    assert same(draw(pipe, 2), draw(plain, 2))
+    pipe.save_pretrained(tmp_path)
+    plain.save_pretrained(tmp_path / "plain")
+    index = [f / "model_index.json" for f in (tmp_path, tmp_path / "plain")]
+    assert index[0].read_text() == index[1].read_text()
+    turned = AutoPipelineForImage2Image.from_pipe(pipe)
+    assert type(turned).__name__ == "StableDiffusionImg2ImgPipeline"
+
+
+def fail_once(network: torch.nn.Module, times: int) -> list[int]:
+    """Makes a network run out of memory, as CUDA says it, so many times."""
+    calls: list[int] = []
+
+    def hook(*_):
+        calls.append(1)
+        if len(calls) <= times:
+            raise torch.cuda.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 20.00 MiB."
+            )
+
+    network.register_forward_pre_hook(hook)
+    return calls
+
+
+def test_out_of_memory_draws_once_more_the_same_picture(plain, pipe, capsys):
+    large = {"width": 256, "height": 256}
+    pipe.vae.enable_tiling()
+    expected = draw(plain, **large)
+    pipe.vae.disable_tiling()
+    fail_once(pipe.vae.decoder, 1)
+    before = pipe.plan
+    assert same(draw(pipe, **large), expected)
+    assert "The memory was full. Once more: " in capsys.readouterr().out
+    assert not before.vae_tiling and pipe.plan.vae_tiling
+
+
+def test_out_of_memory_twice_says_what_to_do_and_leaves_it_usable(pipe):
+    calls = fail_once(pipe.unet, 2)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        draw(pipe, width=256, height=256)
+    assert draw(pipe) and len(calls) > 2
+    fail_once(pipe.unet, 1)
+    with pytest.raises(Mistake, match="take fewer pictures at once, or smaller ones"):
+        draw(pipe)
+    assert draw(pipe)
+
+
+def test_other_errors_come_through(pipe):
+    with pytest.raises(RuntimeError, match="expected"):
+        draw(pipe, latents=torch.zeros(1, 3, 16, 16))
+
+
+FULL = """\
+import resource
+import torch
+from helpers.models import load
+
+pipe = load("pocket")
+size = {"width": 1024, "height": 1024, "num_inference_steps": 1}
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 450 * 2**20,) * 2)
+image = pipe("a frog", **size).images[0]
+print(image.size, image.convert("L").getextrema())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limit of memory")
+def test_a_process_that_is_really_out_of_memory_draws_in_tiles():
+    result = subprocess.run(
+        [sys.executable, "-c", FULL], capture_output=True, text=True, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "The memory was full. Once more: all on the device, VAE tiling" in (
+        result.stdout
+    )
+    assert "(1024, 1024)" in result.stdout.splitlines()[-1]
+
+
+def test_what_overflows_in_float16_is_drawn_again_in_float32(plain, pipe, capsys):
+    """A decoder whose first numbers are as large as those of some models' are."""
+    with torch.no_grad():
+        plain.vae.decoder.conv_in.weight *= 5e4
+        plain.vae.decoder.conv_in.bias *= 5e4
+    expected = draw(plain)
+    pipe.to(dtype=torch.float16)
+    (picture,) = draw(pipe)
+    assert "Numbers overflowed in torch.float16." in capsys.readouterr().out
+    assert pipe.unet.dtype == pipe.vae.dtype == torch.float32
+    apart = np.abs(np.asarray(picture, int) - np.asarray(expected[0], int))
+    assert apart.mean() < 2, "the weights lost a little in float16, the picture not"
+
+
+def test_a_withheld_picture_is_labelled_and_not_black(pipe, capsys):
+    """A real safety checker, with concepts that everything is taken for."""
+    side = {"image_size": 32, "patch_size": 16, "hidden_size": 8}
+    small = {"num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = CLIPConfig(vision_config=side | small, projection_dim=8)
+    checker = StableDiffusionSafetyChecker(config)
+    checker.concept_embeds_weights.data.fill_(-2)
+    pipe.safety_checker = checker
+    pipe.feature_extractor = CLIPImageProcessor(size=32, crop_size=32)
+    (picture,) = draw(pipe)
+    assert "withheld picture 1 of 1" in capsys.readouterr().out
+    assert picture.info["withheld"]
+    assert picture.getpixel((0, 0)) == (211, 211, 211)
+    assert picture.convert("L").getextrema()[0] < 50, "there is no text"
+
+
+ROUNDS = """\
+import shutil, sys
+import psutil
+from helpers.models import POCKET, load
+
+other = shutil.copytree(POCKET, sys.argv[1])
+used = []
+for number in range(50):
+    pipe = load("pocket" if number % 2 else other)
+    pipe("a frog", num_inference_steps=1)
+    used.append(psutil.Process().memory_info().rss)
+print("USED", used[4], used[49])
+"""
+
+
+def test_fifty_rounds_of_load_draw_and_switch_leave_memory_as_it_was(tmp_path):
+    command = [sys.executable, "-c", ROUNDS, str(tmp_path / "other")]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr[-2000:]
+    early, late = map(int, result.stdout.split()[-2:])
+    assert abs(late - early) < 0.02 * early, f"{early:,} bytes became {late:,}"
