@@ -26,6 +26,8 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.training_utils import cast_training_params
+from peft import LoraConfig
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -132,13 +134,31 @@ def build(
 # Following tensors that hold no numbers
 
 
-class Fused(TorchFunctionMode):
+class Attention(torch.autograd.Function):
     """Attention as a card computes it: in one go, without a table of all pairs."""
 
+    @staticmethod
+    def forward(ctx, query, key, value):
+        out = torch.empty_like(query)
+        ctx.save_for_backward(query, key, value, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, *grads):
+        return tuple(map(torch.empty_like, ctx.saved_tensors[:3]))
+
+
+class Fused(TorchFunctionMode):
+    """Puts it in place of torch's, which builds the table on ``"meta"``."""
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            return torch.empty_like(args[0] if args else kwargs["query"])
-        return func(*args, **(kwargs or {}))
+            names = ("query", "key", "value")
+            return Attention.apply(
+                *args[:3], *(kwargs[n] for n in names if n in kwargs)
+            )
+        return func(*args, **kwargs)
 
 
 class Peak(TorchDispatchMode):
@@ -185,6 +205,42 @@ def followed(pipe: DiffusionPipeline, size: int) -> dict[str, int]:
     with Fused(), Peak(pipe.vae) as in_vae:
         pipe.vae.decode(torch.empty(1, 4, side, side, **kind))
     return {"unet": in_unet.most, "vae": in_vae.most}
+
+
+def followed_training(lora: bool, batch: int) -> float:
+    """GiB that a step of notebook 05 or 06 takes on Stable Diffusion 1.5 at 512.
+
+    Args:
+        lora: Of rank 16 on the layers of notebook 06; else one row of the table.
+        batch: Pictures at once, those of the kind included.
+    """
+    pipe = build("Stable Diffusion 1.5", "meta")
+    unet, kind = pipe.unet.requires_grad_(False), {"device": "meta"}
+    embeddings = torch.empty(batch, 77, 768, dtype=unet.dtype, **kind)
+    if lora:
+        layers = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"]
+        layers += ["conv1", "conv2"]
+        unet.add_adapter(LoraConfig(r=16, lora_alpha=16, target_modules=layers))
+        cast_training_params(unet)
+    else:
+        embeddings.requires_grad_()
+    learned = sum(p.numel() for p in unet.parameters() if p.requires_grad)
+    noisy = torch.empty(batch, 4, 64, 64, dtype=unet.dtype, **kind)
+    times = torch.empty(batch, **kind)
+    with Fused(), Peak(unet) as peak:
+        noise_pred = unet(noisy, times, embeddings).sample.float()
+        F.mse_loss(noise_pred, torch.empty_like(noise_pred)).backward()
+    adam = 2 * 4 * learned  # two means; the gradients are counted
+    return (sum(sizes(pipe).values()) + peak.most + adam) / GIB
+
+
+def table_of_training() -> None:
+    """What training needs, every tensor counted; nothing is computed twice."""
+    print("\n| training Stable Diffusion 1.5 at 512, float16 | pictures | counted GB |")
+    print("|---|---|---|")
+    for name, lora in (("textual inversion", False), ("DreamBooth-LoRA", True)):
+        for batch in (1, 2, 4, 8):
+            print(f"| {name} | {batch} | {followed_training(lora, batch):.2f} |")
 
 
 def table_of_counts() -> None:
@@ -264,6 +320,7 @@ def main() -> None:
     parser.add_argument("--draw", choices=FULL_SIZE, help="also draw here, in float32")
     options = parser.parse_args()
     table_of_counts()
+    table_of_training()
     device = find_device()
     table_of_plans(device if device.type == "cuda" else T4)
     if device.type != "cuda":

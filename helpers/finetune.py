@@ -84,9 +84,10 @@ def save_memory(
 ) -> bool:
     """Lets a U-Net compute twice what it has no room to keep, where that is needed.
 
-    For each picture the backward pass needs up to 800 times the U-Net's first map
-    (counted for Stable Diffusion 1.5 with LoRA in float32). Where that does not fit, it
-    is dropped and computed again (arXiv:1604.06174): a third more time.
+    For each picture the backward pass needs up to 600 times the U-Net's first map, as
+    ``benchmarks.fit`` counts for Stable Diffusion 1.5 with the LoRA of notebook 06.
+    Where that does not fit, it is dropped and computed again (arXiv:1604.06174): a
+    third more time.
 
     Args:
         unet: The one that learns, or lets a gradient through.
@@ -98,7 +99,7 @@ def save_memory(
         Whether it does.
     """
     first = unet.config.block_out_channels[0] * latents.mean[0, 0].numel()
-    kept = batch_size * 800 * first * unet.dtype.itemsize
+    kept = batch_size * 600 * first * unet.dtype.itemsize
     weights = sum(p.numel() * p.element_size() for p in unet.parameters())
     short = kept + weights > 0.8 * device.memory_gb * GIB
     if short:

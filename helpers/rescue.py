@@ -70,6 +70,7 @@ class _Protected:
                 result = draw()
             if overflown and self.unet.dtype != torch.float32:
                 print(f"Numbers overflowed in {self.unet.dtype}. Once more in float32.")
+                self.remove_all_hooks()  # of an offload, which hold the weights
                 self.to(dtype=torch.float32)
                 self.plan = fit(self, find_device())
                 result = draw()

@@ -153,8 +153,11 @@ import json, os, resource, signal, sys, urllib.request
 
 import torch
 
-from helpers import hub, models
+from PIL import Image
+
+from helpers import hub, images, models
 from helpers.device import Device
+from helpers.finetune import Training
 from helpers.forms import Mistake
 
 said = {}
@@ -170,6 +173,14 @@ def attempt(case, name, **how):
         said[case] = str(mistake)
         assert not any(p.is_meta for p in pipe.unet.parameters()), "it lost a model"
 
+
+picture = images.save(Image.new("RGB", (8, 8)), sys.argv[2] + "/hippo.png", seed=1)
+row = torch.nn.Parameter(torch.zeros(3))
+path = sys.argv[2] + "/row.pt"
+training = Training({"row": row}, path, steps=3, learning_rate=1.0)
+for _ in training:
+    training.learn(row.square().sum() + row.sum())
+made = [file.read_bytes() for file in (picture, training.path)]
 
 said["hub"] = hub.hub_answers(), models.choose("auto", t4)[0].name
 attempt("typed id", "somebody/pocket")
@@ -209,6 +220,7 @@ said["hub down"] = hub.hub_answers(), models.choose("auto", t4)[0].name
 attempt("cached", "somebody/pocket")
 attempt("not cached", "stabilityai/sd-turbo")
 attempt("half cached", "fault/cut")
+said["made before"] = made == [f.read_bytes() for f in (picture, training.path)]
 print("SAID", json.dumps(said))
 """
 
@@ -225,7 +237,7 @@ def heard(tmp_path_factory):
     own = {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}
     own |= {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
     result = subprocess.run(
-        [sys.executable, "-c", LEARNER, address],
+        [sys.executable, "-c", LEARNER, address, str(home)],
         env=os.environ | own | {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"},
         capture_output=True,
         text=True,
@@ -279,6 +291,10 @@ def test_a_fault_gets_one_sentence_that_names_the_fix(heard, fault):
     for part in SENTENCES[fault]:
         assert part in sentence, sentence
     assert "\n" not in sentence and sentence.endswith(".") and len(sentence) < 250
+
+
+def test_no_fault_costs_a_picture_or_a_checkpoint(heard):
+    assert heard[0]["made before"] is True
 
 
 def test_models_come_from_the_hub(heard):
