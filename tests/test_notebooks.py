@@ -45,7 +45,13 @@ def lowest(field: Field) -> object:
 
 
 def highest(field: Field) -> object:
-    """As the field has it; of a list of models, the last that needs no download."""
+    """As the field has it; of a list of models, the last that needs no download.
+
+    A slider that stands at its highest is put at its lowest: with the notebook's own
+    values it was at its highest already, and training for so long costs minutes.
+    """
+    if field.kind == "slider" and field.default == field.highest:
+        return field.lowest
     here = [o for o in field.options if o not in CATALOGUE or o == "pocket"]
     return here[-1] if here else field.highest
 
