@@ -17,7 +17,7 @@ import torch
 from packaging.requirements import Requirement
 
 from helpers.device import GIB, find_device
-from helpers.hub import hub_answers, is_cached
+from helpers.hub import disk, hub_answers, is_cached
 from helpers.models import CATALOGUE, POCKET
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
@@ -38,10 +38,8 @@ def _lines() -> Iterator[tuple[bool, str]]:
     ram = psutil.virtual_memory()
     yield _enough("memory", ram.available / GIB, ram.total / GIB, 2, "restart kernels")
     yield from _packages()
-    cache = _cache()
-    disk = shutil.disk_usage(cache)
-    fix = "delete models that you do not need"
-    yield _enough("disk", disk.free / GIB, disk.total / GIB, DOWNLOAD, fix)
+    room, fix = disk(), "delete models that you do not need"
+    yield _enough("disk", room.free / GIB, room.total / GIB, DOWNLOAD, fix)
     yield _hub()
     yield _token()
     here = [m.name for m in CATALOGUE.values() if m.name != "pocket" and is_cached(m)]
@@ -90,13 +88,6 @@ def _packages() -> Iterator[tuple[bool, str]]:
     yield from ((False, line) for line in wrong)
     if metadata.version("torch").split("+")[0] != torch.__version__.split("+")[0]:
         yield False, f"torch {torch.__version__} is loaded: restart the kernel"
-
-
-def _cache() -> Path:
-    from huggingface_hub import constants
-
-    cache = Path(constants.HF_HUB_CACHE)
-    return next(folder for folder in (cache, *cache.parents) if folder.exists())
 
 
 def _hub() -> tuple[bool, str]:

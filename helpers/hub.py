@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -95,9 +95,18 @@ def is_cached(model: Model) -> bool:
     return isinstance(found, str)
 
 
+def disk() -> Any:
+    """The disk that models come to: bytes as ``total``, ``used`` and ``free``."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    return shutil.disk_usage(place)
+
+
 def _announce(model: Model, allow_pickle: bool) -> None:
     """Says how large a download is, or why there will be none."""
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import EntryNotFoundError
 
     about = HfApi().model_info(model.id, revision=model.revision, files_metadata=True)
@@ -113,9 +122,7 @@ def _announce(model: Model, allow_pickle: bool) -> None:
         )
     dots = 2 if model.variant else 1  # model.fp16.safetensors
     need = sum(sizes[n] for n in safe if Path(n).name.count(".") == dots)
-    cache = Path(constants.HF_HUB_CACHE)
-    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    room = shutil.disk_usage(place).free
+    room = disk().free
     if room < need:
         raise Mistake(
             f"“{model.name}” is {_large(need)} and the disk has room for "

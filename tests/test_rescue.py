@@ -4,15 +4,17 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from diffusers import AutoPipelineForImage2Image, AutoPipelineForText2Image
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from helpers import memory, models
+from helpers import memory, models, rescue
 from helpers.device import find_device
 from helpers.forms import Mistake
 from helpers.rescue import protect
@@ -153,6 +155,20 @@ def test_a_withheld_picture_is_labelled_and_not_black(pipe, capsys):
     assert picture.info["withheld"]
     assert picture.getpixel((0, 0)) == (211, 211, 211)
     assert picture.convert("L").getextrema()[0] < 50, "there is no text"
+
+
+@pytest.mark.parametrize(
+    ("flags", "withheld"),
+    [(None, []), ([False, False], []), ([True, False, True], [1, 3])],
+)
+def test_of_several_pictures_only_the_withheld_are_replaced(flags, withheld, capsys):
+    result = SimpleNamespace(images=[Image.new("RGB", (64, 64))] * 3)
+    result.nsfw_content_detected = flags
+    images = rescue._label_withheld(result).images
+    assert [n for n, i in enumerate(images, 1) if i.info.get("withheld")] == withheld
+    lines = capsys.readouterr().out.splitlines()
+    named = zip(withheld, lines, strict=True)
+    assert all(f"withheld picture {n} of 3" in line for n, line in named)
 
 
 ROUNDS = """\
