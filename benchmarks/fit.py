@@ -1,22 +1,30 @@
 """What fits where: ``python -m benchmarks.fit``.
 
 Builds Stable Diffusion 1.5 and SDXL from their published configurations with random
-weights, and prints for each plan of ``helpers.memory`` what it says drawing needs and
-what drawing takes. On a card that is the measured peak, under a T4's limit of 14.7 GiB.
-Without one, every tensor of a run without numbers is followed instead, which
-says nothing about the card's own overhead; and the largest run that the computer's own
-memory allows is measured, in float32.
+weights, and prints what drawing and training need: as ``helpers.memory`` computes it,
+as it is counted by following every tensor of a run without numbers, and, on a card, as
+the peak that was measured under a T4's limit of 14.7 GiB. With ``--here`` the
+computer's own memory is measured as well, in float32.
 
 The configurations are those of https://huggingface.co/stable-diffusion-v1-5 and of
 stabilityai/stable-diffusion-xl-base-1.0.
 """
 
 import argparse
+import gc
+import multiprocessing
 import resource
 import time
 import weakref
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -40,7 +48,8 @@ from transformers import (
 )
 
 from helpers.device import GIB, Device, find_device
-from helpers.memory import LADDER, fit, free, need, plan, sizes, work
+from helpers.finetune import Latents, Training, save_memory
+from helpers.memory import LADDER, fit, need, plan, sizes, work
 from pocket.architecture import MODEL_DIR
 
 T4 = Device("cuda", "Tesla T4", 14.7, torch.float16)
@@ -164,12 +173,13 @@ class Fused(TorchFunctionMode):
 class Peak(TorchDispatchMode):
     """Counts the bytes of all tensors that are alive, and keeps the most."""
 
-    def __init__(self, weights: torch.nn.Module) -> None:
+    def __init__(self, pipe: DiffusionPipeline) -> None:
         super().__init__()
         self.now = self.most = 0
         self.known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-        for tensor in weights.parameters():
-            self.known.add(tensor.untyped_storage())
+        for name in sizes(pipe):
+            for tensor in pipe.components[name].parameters():
+                self.known.add(tensor.untyped_storage())
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
@@ -197,50 +207,99 @@ def followed(pipe: DiffusionPipeline, size: int) -> dict[str, int]:
         texts, ids = torch.empty(2, 1280, **kind), torch.empty(2, 6, **kind)
         more["added_cond_kwargs"] = {"text_embeds": texts, "time_ids": ids}
     embeddings = torch.empty(2, 77, unet.config.cross_attention_dim, **kind)
-    with Fused(), Peak(unet) as in_unet:
+    with Fused(), Peak(pipe) as in_unet:
         unet(torch.empty(2, 4, side, side, **kind), 999, embeddings, **more)
-    if hasattr(pipe, "upcast_vae"):
+    if hasattr(pipe, "text_encoder_2"):
         pipe.vae.to(torch.float32)  # as SDXL's pipeline does
         kind["dtype"] = torch.float32
-    with Fused(), Peak(pipe.vae) as in_vae:
+    with Fused(), Peak(pipe) as in_vae:
         pipe.vae.decode(torch.empty(1, 4, side, side, **kind))
     return {"unet": in_unet.most, "vae": in_vae.most}
 
 
-def followed_training(lora: bool, batch: int) -> float:
-    """GiB that a step of notebook 05 or 06 takes on Stable Diffusion 1.5 at 512.
-
-    Args:
-        lora: Of rank 16 on the layers of notebook 06; else one row of the table.
-        batch: Pictures at once, those of the kind included.
-    """
-    pipe = build("Stable Diffusion 1.5", "meta")
-    unet, kind = pipe.unet.requires_grad_(False), {"device": "meta"}
-    embeddings = torch.empty(batch, 77, 768, dtype=unet.dtype, **kind)
+def begin_training(
+    pipe: DiffusionPipeline, lora: bool, recompute: bool
+) -> dict[str, torch.nn.Parameter]:
+    """What notebook 06 trains, by name, or with ``lora=False`` notebook 05."""
+    for name in sizes(pipe):
+        pipe.components[name].requires_grad_(False)
+    if recompute:
+        pipe.unet.train().enable_gradient_checkpointing()
     if lora:
         layers = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"]
         layers += ["conv1", "conv2"]
-        unet.add_adapter(LoraConfig(r=16, lora_alpha=16, target_modules=layers))
-        cast_training_params(unet)
-    else:
-        embeddings.requires_grad_()
-    learned = sum(p.numel() for p in unet.parameters() if p.requires_grad)
-    noisy = torch.empty(batch, 4, 64, 64, dtype=unet.dtype, **kind)
-    times = torch.empty(batch, **kind)
-    with Fused(), Peak(unet) as peak:
-        noise_pred = unet(noisy, times, embeddings).sample.float()
-        F.mse_loss(noise_pred, torch.empty_like(noise_pred)).backward()
-    adam = 2 * 4 * learned  # two means; the gradients are counted
+        adapter = LoraConfig(r=16, lora_alpha=16, target_modules=layers)
+        pipe.unet.add_adapter(adapter)
+        cast_training_params(pipe.unet)
+        return {n: p for n, p in pipe.unet.named_parameters() if p.requires_grad}
+    table = pipe.text_encoder.get_input_embeddings()
+    row = torch.nn.Parameter(torch.zeros(table.embedding_dim, device=pipe.device))
+    table.register_forward_hook(lambda table, ids, rows: rows + row.to(rows.dtype))
+    return {"row": row}
+
+
+def loss_of(pipe: DiffusionPipeline, lora: bool, batch: int) -> torch.Tensor:
+    """The loss of one step at 512 pixels, as the notebook computes it."""
+    unet, kind = pipe.unet, {"device": pipe.device}
+    ids = torch.zeros(batch, 77, dtype=torch.long, **kind)
+    with torch.set_grad_enabled(not lora):
+        text_embeddings = pipe.text_encoder(ids)[0]
+    noise = torch.randn(batch, 4, 64, 64, **kind)
+    t = torch.full((batch,), 500, **kind)
+    noise_pred = unet(noise.to(unet.dtype), t, text_embeddings).sample
+    return F.mse_loss(noise_pred.float(), noise)
+
+
+def followed_training(
+    lora: bool, batch: int, recompute: bool, dtype: torch.dtype = torch.float16
+) -> float:
+    """GiB that training Stable Diffusion 1.5 takes, as ``begin_training``."""
+    pipe = build("Stable Diffusion 1.5", "meta", dtype)
+    learned = begin_training(pipe, lora, recompute).values()
+    with Fused(), Peak(pipe) as peak:
+        loss_of(pipe, lora, batch).backward()
+    adam = 2 * 4 * sum(p.numel() for p in learned)  # two means; gradients are counted
     return (sum(sizes(pipe).values()) + peak.most + adam) / GIB
 
 
-def table_of_training() -> None:
-    """What training needs, every tensor counted; nothing is computed twice."""
-    print("\n| training Stable Diffusion 1.5 at 512, float16 | pictures | counted GB |")
-    print("|---|---|---|")
+def train(lora: bool, batch: int, recompute: bool, device: Device, steps: int) -> float:
+    """Trains Stable Diffusion 1.5 of random weights; returns seconds a step."""
+    pipe = build("Stable Diffusion 1.5", device.type, device.dtype)
+    learned = begin_training(pipe, lora, recompute)
+    with TemporaryDirectory() as folder:
+        settings = {"steps": steps + 1, "learning_rate": 1e-6}
+        training = Training(learned, Path(folder) / "checkpoint.pt", **settings)
+        for step, _ in training:
+            if step == 1:  # the first one warms up
+                start = time.perf_counter()
+            training.learn(loss_of(pipe, lora, batch))
+        return (time.perf_counter() - start) / steps
+
+
+def table_of_training(device: Device) -> None:
+    """What training needs, counted, and on a card measured."""
+    print(
+        f"\n| training Stable Diffusion 1.5 at 512, {device}, float16 | pictures "
+        "| counted GB | measured GB | steps a second | chosen |"
+    )
+    print("|---|---|---|---|---|---|")
+    unet = build("Stable Diffusion 1.5", "meta").unet
+    one = torch.empty(1, 4, 64, 64, device="meta")
     for name, lora in (("textual inversion", False), ("DreamBooth-LoRA", True)):
         for batch in (1, 2, 4, 8):
-            print(f"| {name} | {batch} | {followed_training(lora, batch):.2f} |")
+            with redirect_stdout(None):
+                chosen = save_memory(unet, Latents(one, one, ""), batch, device)
+            for recompute in (False, True):
+                counted = followed_training(lora, batch, recompute)
+                measured, speed = "-", "-"
+                if torch.cuda.is_available():
+                    how = partial(train, lora, batch, recompute, device, steps=10)
+                    measured, speed = on_card(how)
+                label = f"{name}{', computed twice' * recompute}"
+                print(
+                    f"| {label} | {batch} | {counted:.2f} | {measured} | {speed} "
+                    f"| {'x' * (chosen == recompute)} |"
+                )
 
 
 def table_of_counts() -> None:
@@ -258,12 +317,8 @@ def table_of_counts() -> None:
 
 def table_of_plans(device: Device) -> None:
     """The need of every plan, and what it really takes where there is a card."""
-    on_card = torch.cuda.is_available()
-    if on_card:  # no more than a T4 has
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, T4.memory_gb * GIB / total))
     print(
-        f"\n| {device}, float16 | computed GB | measured GB | seconds a step | chosen |"
+        f"\n| {device}, float16 | computed GB | measured GB | steps a second | chosen |"
     )
     print("|---|---|---|---|---|")
     for name, size in FULL_SIZE.items():
@@ -271,62 +326,94 @@ def table_of_plans(device: Device) -> None:
         chosen = plan(pipe, device)
         for offload, tiling in LADDER:
             computed = need(pipe, offload, tiling, size, 1)
-            measured, spent = "-", "-"
-            if on_card:
-                measured, spent = measure(name, device, offload, tiling)
+            measured, speed = "-", "-"
+            if torch.cuda.is_available():
+                how = partial(draw, name, device, offload, tiling)
+                measured, speed = on_card(how)
             mine = (offload, tiling) == (chosen.offload, chosen.vae_tiling)
             label = f"{name}, offload {offload}{', tiling' if tiling else ''}"
-            print(f"| {label} | {computed:.2f} | {measured} | {spent} | {'x' * mine} |")
+            print(f"| {label} | {computed:.2f} | {measured} | {speed} | {'x' * mine} |")
 
 
-def measure(
+def draw(
     name: str, device: Device, offload: str, tiling: bool, steps: int = 10
-) -> tuple[str, str]:
-    """Peak and seconds of a picture on the card, or that there was no room."""
-    pipe = build(name, "cpu")
+) -> float:
+    """Draws a picture with random weights; returns seconds a step."""
+    pipe = build(name, "cpu", device.dtype)
     pipe.set_progress_bar_config(disable=True)
+    fit(pipe, device, offload=offload, vae_tiling="on" if tiling else "off")
+    start = time.perf_counter()
+    pipe("a hippo", num_inference_steps=steps, output_type="np")
+    return (time.perf_counter() - start) / steps
+
+
+def on_card(how: Callable[[], float]) -> tuple[str, str]:
+    """Peak and steps a second of what runs on the card, or that there was no room."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
     try:
-        fit(pipe, device, offload=offload, vae_tiling="on" if tiling else "off")
-        torch.cuda.reset_peak_memory_stats()
-        start = time.perf_counter()
-        pipe("a hippo", num_inference_steps=steps, output_type="np")
+        seconds = how()
     except torch.cuda.OutOfMemoryError:
         return "no room", "-"
-    else:
-        peak = torch.cuda.max_memory_allocated() / GIB
-        return f"{peak:.2f}", f"{(time.perf_counter() - start) / steps:.2f}"
-    finally:
-        free(pipe)
+    return f"{torch.cuda.max_memory_allocated() / GIB:.2f}", f"{1 / seconds:.2f}"
 
 
-def on_this_computer(name: str) -> None:
-    """Draws at full size with random weights in the computer's own memory."""
-    pipe = build(name, "cpu", torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    device, size = find_device(), FULL_SIZE[name]
-    chosen = fit(pipe, device, size=size)
-    weights = sum(sizes(pipe).values()) / GIB
-    start = time.perf_counter()
-    pipe("a hippo", num_inference_steps=1, output_type="np")
-    spent = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
-    print(f"\n{name} in float32 on {device}: {chosen}.")
-    print(f"weights {weights:.2f} GB, peak of the process {peak:.2f} GB, {spent:.0f} s")
+def here(how: Callable[[], float]) -> tuple[float, float]:
+    """GiB that something takes of a process's memory at its most, and its result."""
+    before = psutil.Process().memory_info().rss
+    result = how()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return (peak - before) / GIB, result
+
+
+def table_here() -> None:
+    """Predicted and measured in the computer's own memory, each in a fresh process."""
+    device = replace(find_device(), type="cpu", dtype=torch.float32)
+    runs = []
+    for name, size in FULL_SIZE.items():
+        pipe = build(name, "meta", torch.float32)
+        predicted = need(pipe, "off", False, size, 1)
+        how = partial(draw, name, device, "off", False, steps=1)
+        runs.append((f"{name}, a picture at {size}", predicted, how))
+    for name, lora in (("textual inversion", False), ("DreamBooth-LoRA", True)):
+        for recompute in (False, True):
+            predicted = followed_training(lora, 1, recompute, torch.float32)
+            how = partial(train, lora, 1, recompute, device, steps=2)
+            label = f"{name}, one picture{', computed twice' * recompute}"
+            runs.append((label, predicted, how))
+    print("\n| float32, on the CPU | predicted GB | measured GB | seconds a step |")
+    print("|---|---|---|---|")
+    spawn = multiprocessing.get_context("spawn")
+    for label, predicted, how in runs:
+        measured, seconds = "no room", "-"
+        if predicted * GIB < 0.9 * psutil.virtual_memory().available:
+            with spawn.Pool(1) as process:
+                peak, spent = process.apply(here, (how,))
+            measured, seconds = f"{peak:.2f}", f"{spent:.1f}"
+        print(f"| {label} | {predicted:.2f} | {measured} | {seconds} |")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--draw", choices=FULL_SIZE, help="also draw here, in float32")
+    parser.add_argument(
+        "--here", action="store_true", help="measure in float32 on the CPU, too"
+    )
     options = parser.parse_args()
-    table_of_counts()
-    table_of_training()
     device = find_device()
-    table_of_plans(device if device.type == "cuda" else T4)
-    if device.type != "cuda":
-        print("\nNo card here: nothing on it was measured.")
-    if options.draw:
-        on_this_computer(options.draw)
+    if device.type == "cuda":  # no more than a T4 has
+        part = T4.memory_gb / device.memory_gb
+        torch.cuda.set_per_process_memory_fraction(min(1.0, part))
+        device = replace(device, memory_gb=min(T4.memory_gb, device.memory_gb))
+    else:
+        print("No card here: nothing on it is measured.\n")
+        device = T4
+    table_of_counts()
+    table_of_plans(device)
+    table_of_training(device)
+    if options.here:
+        table_here()
 
 
 if __name__ == "__main__":

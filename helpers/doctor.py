@@ -40,9 +40,10 @@ def _lines() -> Iterator[tuple[bool, str]]:
     yield from _packages()
     room, fix = disk(), "delete models that you do not need"
     yield _enough("disk", room.free / GIB, room.total / GIB, DOWNLOAD, fix)
-    yield _hub()
-    yield _token()
-    here = [m.name for m in CATALOGUE.values() if m.name != "pocket" and is_cached(m)]
+    yield (hub := _hub())
+    yield _token(hub[0])
+    ours = [m for m in CATALOGUE.values() if m.name != "pocket" and not m.lora]
+    here = [model.name for model in ours if is_cached(model)]
     yield True, f"downloaded models: {', '.join(here) or 'none'}"
     whole = (POCKET / "unet" / "diffusion_pytorch_model.safetensors").is_file()
     fix = "" if whole else ": clone the course again"
@@ -100,16 +101,20 @@ def _hub() -> tuple[bool, str]:
     return False, "hub: no answer: the pocket model works without; check the network"
 
 
-def _token() -> tuple[bool, str]:
-    from huggingface_hub import HfApi, constants, get_token
+def _token(online: bool) -> tuple[bool, str]:
+    from huggingface_hub import HfApi, get_token
+    from huggingface_hub.errors import HfHubHTTPError
 
     if get_token() is None:
         return True, "token: none, and none is needed"
-    if constants.HF_HUB_OFFLINE:
-        return True, "token: there is one"
-    try:
-        HfApi().whoami()
-    except Exception:  # noqa: BLE001 - no answer, or no good token
-        fix = "hf auth logout, or take HF_TOKEN away"
-        return False, f"token: there is one, and the hub does not accept it: {fix}"
-    return True, "token: there is one, and the hub accepts it"
+    if online:
+        try:
+            HfApi().whoami()
+        except HfHubHTTPError as error:
+            if error.response.status_code == 401:
+                fix = "hf auth logout, or take HF_TOKEN away"
+                line = f"token: there is one, and the hub does not accept it: {fix}"
+                return False, line
+        else:
+            return True, "token: there is one, and the hub accepts it"
+    return True, "token: there is one; the hub did not say whether it is good"

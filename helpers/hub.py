@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +41,7 @@ def hub_answers(timeout: float = 3.0) -> bool:
     return True
 
 
-def fetch(model: Model, dissect: bool = False, allow_pickle: bool = False) -> None:
+def fetch(model: Model, dissect: bool = False, allow_pickle: bool = False) -> Model:
     """Sees to it that a model's files are on this disk, whole, and of the right kind.
 
     Args:
@@ -48,19 +50,25 @@ def fetch(model: Model, dissect: bool = False, allow_pickle: bool = False) -> No
         dissect: As in ``helpers.models.load``, and so below.
         allow_pickle: Files that are not safetensors will do.
 
+    Returns:
+        The model, with the variant that is on this disk now.
+
     Raises:
         Mistake: One sentence for whatever the hub, the net or the disk did.
     """
     if Path(model.id).is_dir():
-        if dissect:
-            _check_kind(model, Path(model.id))
-        _check_whole(model, Path(model.id))
-        return
+        _check_kind(model, Path(model.id), dissect)
+        if any(Path(model.id).glob("unet/*.fp16.safetensors")):
+            model = replace(model, variant="fp16")
+        _check_whole(model, Path(model.id), allow_pickle)
+        return model
     from diffusers import DiffusionPipeline
     from huggingface_hub import hf_hub_download
 
     online = hub_answers()
-    if not online and not is_cached(model):
+    kinds = (model.variant,) if model.download_gb else (None, "fp16")
+    cached = [k for k in kinds if is_cached(replace(model, variant=k), allow_pickle)]
+    if not online and not cached:
         size = f" (a download of {model.download_gb} GB)" if model.download_gb else ""
         raise Mistake(
             f"The hub does not answer, so “{model.name}”{size} cannot be fetched: "
@@ -68,12 +76,14 @@ def fetch(model: Model, dissect: bool = False, allow_pickle: bool = False) -> No
         )
     here = {"revision": model.revision, "local_files_only": not online}
     with _plain_words(model):
-        if dissect:
-            for file in ("scheduler/scheduler_config.json", "model_index.json"):
-                index = hf_hub_download(model.id, file, **here)
-            _check_kind(model, Path(index).parent)
-        if online and not is_cached(model):
-            _announce(model, allow_pickle)
+        for file in ("scheduler/scheduler_config.json", "model_index.json"):
+            index = hf_hub_download(model.id, file, **here)
+        _check_kind(model, Path(index).parent, dissect)
+        if cached:
+            model = replace(model, variant=cached[0])
+        else:
+            parts = json.loads(Path(index).read_text())
+            model = _announce(model, parts, allow_pickle)
         with quiet(progress=True):
             folder = DiffusionPipeline.download(
                 model.id,
@@ -83,16 +93,21 @@ def fetch(model: Model, dissect: bool = False, allow_pickle: bool = False) -> No
             )
             if model.lora:
                 hf_hub_download(model.lora, LORA, local_files_only=not online)
-    _check_whole(model, Path(folder))
+    _check_whole(model, Path(folder), allow_pickle)
+    return model
 
 
-def is_cached(model: Model) -> bool:
+def is_cached(model: Model, allow_pickle: bool = False) -> bool:
+    """Whether an earlier download has a model's U-Net."""
     from huggingface_hub import try_to_load_from_cache
 
     kind = f".{model.variant}" if model.variant else ""
-    weights = f"unet/diffusion_pytorch_model{kind}.safetensors"
-    found = try_to_load_from_cache(model.id, weights, revision=model.revision)
-    return isinstance(found, str)
+    weights = f"unet/diffusion_pytorch_model{kind}"
+    files = [f"{weights}.safetensors"] + [f"{weights}.bin"] * allow_pickle
+    found = [
+        try_to_load_from_cache(model.id, f, revision=model.revision) for f in files
+    ]
+    return any(isinstance(path, str) for path in found)
 
 
 def disk() -> Any:
@@ -104,24 +119,39 @@ def disk() -> Any:
     return shutil.disk_usage(place)
 
 
-def _announce(model: Model, allow_pickle: bool) -> None:
-    """Says how large a download is, or why there will be none."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import EntryNotFoundError
+def _announce(model: Model, parts: dict[str, Any], allow_pickle: bool) -> Model:
+    """Says how large a download is, or why there will be none.
 
-    about = HfApi().model_info(model.id, revision=model.revision, files_metadata=True)
-    sizes = {file.rfilename: file.size or 0 for file in about.siblings}
-    if "model_index.json" not in sizes:
-        raise EntryNotFoundError
-    safe = [n for n in sizes if n.endswith(".safetensors") and "/" in n]
-    if not safe and not allow_pickle:
-        raise Mistake(
-            f"“{model.id}” has only pickle files, which can run any program on this "
-            f'machine: if you trust who made them, load("{model.id}", '
-            "allow_pickle=True)."
-        )
-    dots = 2 if model.variant else 1  # model.fp16.safetensors
-    need = sum(sizes[n] for n in safe if Path(n).name.count(".") == dots)
+    Returns:
+        The model; one that is not in the catalogue in half the size, if there is that.
+    """
+    from huggingface_hub import HfApi
+
+    about = HfApi().model_info(
+        model.id, revision=model.revision, files_metadata=True, timeout=10
+    )
+    weights = re.compile(
+        r"(\w+)/(?:diffusion_pytorch_|pytorch_)?model(\.\w+)?(?:-\d+-of-\d+)?"
+        r"\.(safetensors|bin)"
+    )
+    files = []  # (part, variant, ending, bytes)
+    for file in about.siblings:
+        found = weights.fullmatch(file.rfilename)
+        if found and found[1] in parts:
+            files.append((*found.groups(""), file.size or 0))
+    safe = {part for part, _, ending, _ in files if ending == "safetensors"}
+    pickled = {part for part, *_ in files} - safe
+    if pickled and not allow_pickle:
+        raise _only_pickle(model, pickled)
+    if not model.download_gb:
+        half = {part for part, variant, *_ in files if variant == ".fp16"}
+        model = replace(model, variant="fp16" if half == safe | pickled else None)
+    kind = f".{model.variant}" if model.variant else ""
+    need = sum(
+        size
+        for part, variant, ending, size in files
+        if variant == kind and ending == ("safetensors" if part in safe else "bin")
+    )
     room = disk().free
     if room < need:
         raise Mistake(
@@ -129,19 +159,32 @@ def _announce(model: Model, allow_pickle: bool) -> None:
             f"{_large(room)}: delete what you do not need, or take pocket."
         )
     print(f"Downloading {model.name}: {_large(need)}, once.")
+    return model
+
+
+def _only_pickle(model: Model, parts: Iterable[str]) -> Mistake:
+    return Mistake(
+        f"“{model.name}” has only pickle files for {', '.join(sorted(parts))}, and "
+        "they can run any program on this machine: if you trust who made them, load "
+        "it with allow_pickle=True."
+    )
 
 
 def _large(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def _check_kind(model: Model, folder: Path) -> None:
-    """Stops a model that is not built like Stable Diffusion 1."""
-    index = json.loads((folder / "model_index.json").read_text())
-    built = index["_class_name"]
+def _check_kind(model: Model, folder: Path, dissect: bool) -> None:
+    """Stops a model of a kind that the notebook does not draw with."""
+    built = json.loads((folder / "model_index.json").read_text())["_class_name"]
+    if built not in ("StableDiffusionPipeline", "StableDiffusionXLPipeline"):
+        raise Mistake(
+            f"“{model.name}” is a {built}, and this course draws with Stable Diffusion "
+            "1, 2 and XL: take a name from the list."
+        )
     schedule = folder / "scheduler" / "scheduler_config.json"
     predicts = json.loads(schedule.read_text()).get("prediction_type", "epsilon")
-    if built != "StableDiffusionPipeline" or predicts != "epsilon":
+    if dissect and (built != "StableDiffusionPipeline" or predicts != "epsilon"):
         raise Mistake(
             f"This notebook takes the model apart, and “{model.name}” ({built}, which "
             f"predicts {predicts}) is built otherwise: take stable-diffusion-v1-5 or "
@@ -149,24 +192,30 @@ def _check_kind(model: Model, folder: Path) -> None:
         )
 
 
-def _check_whole(model: Model, folder: Path) -> None:
+def _check_whole(model: Model, folder: Path, allow_pickle: bool) -> None:
     """Stops where weights are missing or damaged; a damaged download is deleted."""
+    own = folder.parent.name != "snapshots"  # not the hub's cache
+    again = "copy it again" if own else "run this cell again"
+    pickled = []
     for config in folder.glob("*/config.json"):  # every network has one
-        weights = [*config.parent.glob("*.safetensors"), *config.parent.glob("*.bin")]
-        if not weights:
+        part, weights = config.parent.name, [*config.parent.glob("*.safetensors")]
+        if not weights and not any(config.parent.glob("*.bin")):
             raise Mistake(
-                f"The {config.parent.name} of “{model.name}” has no weights in "
-                f"{folder.name}: fetch it again, or take pocket."
+                f"The {part} of “{model.name}” has no weights: {again}, or take pocket."
             )
+        if not weights:
+            pickled.append(part)
         for file in weights:
-            if file.suffix == ".safetensors" and not _opens(file):
-                if folder.parent.name == "snapshots":  # the hub's cache, not theirs
+            if not _opens(file):
+                if not own:
                     file.resolve().unlink()
                     file.unlink()
                 raise Mistake(
-                    f"{config.parent.name}/{file.name} of “{model.name}” is damaged: "
-                    "run this cell again to fetch it anew, or take pocket."
+                    f"{part}/{file.name} of “{model.name}” is damaged: {again}, or "
+                    "take pocket."
                 )
+    if pickled and not allow_pickle:
+        raise _only_pickle(model, pickled)
 
 
 def _opens(file: Path) -> bool:
@@ -179,70 +228,67 @@ def _opens(file: Path) -> bool:
 
 @contextmanager
 def _plain_words(model: Model) -> Iterator[None]:
-    """One sentence for whatever the hub or the disk answers.
-
-    https://huggingface.co/docs/huggingface_hub/package_reference/utilities
-    """
-    from huggingface_hub import errors
+    """One sentence for whatever the hub or the disk answers."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         yield
     except Mistake:
         raise
-    except errors.GatedRepoError:
-        problem = (
+    except Exception as error:  # noqa: BLE001 - httpx's or httpx2's, by version
+        cause = error.__cause__  # the hub's answer, behind “it is not here either”
+        if isinstance(error, LocalEntryNotFoundError):
+            error = cause if isinstance(cause, HfHubHTTPError) else error
+        raise Mistake(_in_plain_words(model, error)) from None
+
+
+def _in_plain_words(model: Model, error: Exception) -> str:
+    # https://huggingface.co/docs/huggingface_hub/package_reference/utilities
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return (
             f"“{model.id}” is given out after a form: fill it in at https://"
             f"huggingface.co/{model.id}, log in, or take stable-diffusion-v1-5."
         )
-    except errors.RevisionNotFoundError:
-        problem = (
+    if isinstance(error, errors.RevisionNotFoundError):
+        return (
             f"“{model.id}” has no revision “{model.revision}”: leave “@"
             f"{model.revision}” away for the newest."
         )
-    except errors.RepositoryNotFoundError:  # the hub says 401, as if one had to log in
-        problem = (
+    if isinstance(error, errors.RepositoryNotFoundError):
+        # The hub says 401, as if one had to log in.
+        return (
             f"The hub has no public model “{model.id}”: check the spelling, or take a "
             "name from the list."
         )
-    except errors.LocalEntryNotFoundError:
-        problem = (
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return (
             f"Only a part of “{model.name}” is here, and the hub does not answer: take "
             "pocket, or connect and run this cell again."
         )
-    except errors.EntryNotFoundError:
-        problem = (
+    if isinstance(error, errors.EntryNotFoundError):
+        return (
             f"“{model.id}” is not in the form that diffusers reads: take a name from "
             "the list."
         )
-    except errors.HfHubHTTPError as error:
-        if error.response.status_code == 401:  # with a token, or it would be the above
-            problem = (
-                "The hub does not accept the token on this machine: log out with hf "
-                "auth logout, or take HF_TOKEN away; these models need none."
-            )
-        elif error.response.status_code == 403:
-            problem = (
-                f"The token on this machine may not read “{model.id}”: log out with hf "
-                "auth logout, or make one that may."
-            )
-        else:
-            problem = _broke_off(model, f"answers {error.response.status_code}")
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            problem = (
-                f"The disk is full before “{model.name}” is whole: delete what you do "
-                "not need and run this cell again, or take pocket."
-            )
-        else:
-            problem = _broke_off(model, "is silent")
-    except Exception as error:  # noqa: BLE001 - httpx's or httpx2's, by version
-        problem = _broke_off(model, f"stopped ({type(error).__name__})")
-    else:
-        return
-    raise Mistake(problem) from None
-
-
-def _broke_off(model: Model, how: str) -> str:
+    status = error.response.status_code if hasattr(error, "response") else None
+    if status == 401:  # with a token, or it would be one of the above
+        return (
+            "The hub does not accept the token on this machine: log out with hf auth "
+            "logout, or take HF_TOKEN away; these models need none."
+        )
+    if status == 403:
+        return (
+            f"The token on this machine may not read “{model.id}”: log out with hf "
+            "auth logout, or make one that may."
+        )
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"The disk is full before “{model.name}” is whole: delete what you do not "
+            "need and run this cell again, or take pocket."
+        )
+    how = f"answers {status}" if status else f"stopped ({type(error).__name__})"
     return (
         f"The download of “{model.name}” broke off, the hub {how}: run this cell "
         "again, what is whole stays; or take pocket."

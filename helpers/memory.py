@@ -92,12 +92,28 @@ def free(pipe: DiffusionPipeline) -> int:
     pipe.remove_all_hooks()
     for name in sizes(pipe):
         pipe.components[name].to("meta")  # shapes stay, numbers go
+    give_back()
+    return max(before - used(device), 0)
+
+
+def give_back() -> None:
+    """Gives the memory that nothing uses any more back to the machine."""
     gc.collect()
+    device = find_device()
     if device.type != "cpu":
         getattr(torch, device.type).empty_cache()
     elif sys.platform == "linux":  # whose C library keeps freed memory, unless asked
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
-    return max(before - used(device), 0)
+
+
+def is_full(error: RuntimeError) -> bool:
+    """Whether an error says, in one of torch's many ways, that the memory is full."""
+    words = ["out of memory", "can't allocate memory", "ALLOC_FAILED"]
+    words += [
+        "valid cuDNN algorithm",
+        "unable to find an engine",
+    ]  # none with so little
+    return any(word in str(error) for word in words)
 
 
 def work(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:
@@ -119,7 +135,7 @@ def work(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:
     times = 26 if "CrossAttn" in unet.config.down_block_types[0] else 16
     both = 2 * count  # with and without the prompt
     widest = vae.config.block_out_channels[0]
-    upcast = hasattr(pipe, "upcast_vae") and vae.config.force_upcast  # SDXL's does
+    upcast = hasattr(pipe, "text_encoder_2") and vae.config.force_upcast  # SDXL
     return {
         "unet": both * times * first * spots * unet.dtype.itemsize,
         "vae": 6 * widest * size**2 * (4 if upcast else vae.dtype.itemsize),
@@ -131,6 +147,7 @@ def need(
 ) -> float:
     """GiB that drawing takes at its most, as in ``Plan``."""
     weights, at_work = sizes(pipe), work(pipe, size, count)
+    stays = sum(weights.get(name, 0) for name in pipe._exclude_from_cpu_offload)
     if vae_tiling:
         tile = min(size, pipe.vae.tile_sample_min_size)
         at_work["vae"] = work(pipe, tile, count)["vae"]
@@ -140,7 +157,8 @@ def need(
         return (sum(weights.values()) + max(at_work.values())) / GIB
     if offload == "sequential":
         weights = {name: _largest_layer(pipe.components[name]) for name in weights}
-    return max(weights[name] + at_work.get(name, 0) for name in weights) / GIB
+    comes = weights.keys() - pipe._exclude_from_cpu_offload  # the others stay
+    return (stays + max(weights[name] + at_work.get(name, 0) for name in comes)) / GIB
 
 
 def _largest_layer(network: torch.nn.Module) -> int:
@@ -203,7 +221,7 @@ def plan(
         if not options:
             raise Mistake(
                 "The memory is full, and nothing is left to save: take fewer pictures "
-                "at once, or smaller ones."
+                "at once, or smaller ones, or stop what else uses it."
             )
     fitting = [option for option in options if option[2] <= room] or options[-1:]
     offload, tiling, takes = fitting[0]
@@ -228,12 +246,29 @@ def plan(
 def fit(pipe: DiffusionPipeline, device: Device, **wishes: Any) -> Plan:
     """Moves a pipeline to a device with the savings that it needs there.
 
+    Where others use the device too, so that it has no room, the next plan is taken.
+
     Args:
         pipe: The pipeline; a second call undoes what the first one chose.
         device: Where it shall run.
         **wishes: As in ``plan``.
+
+    Raises:
+        Mistake: As in ``plan``.
     """
     chosen = plan(pipe, device, **wishes)
+    try:
+        _move(pipe, device, chosen)
+    except RuntimeError as error:
+        if not is_full(error):
+            raise
+    else:
+        return chosen
+    give_back()
+    return fit(pipe, device, **wishes | {"after": chosen})
+
+
+def _move(pipe: DiffusionPipeline, device: Device, chosen: Plan) -> None:
     pipe.remove_all_hooks()  # of an earlier offload, which would undo the next line
     if chosen.offload == "model":
         pipe.enable_model_cpu_offload(device=device.type)
@@ -245,4 +280,3 @@ def fit(pipe: DiffusionPipeline, device: Device, **wishes: Any) -> Plan:
     (vae.enable_slicing if chosen.vae_slicing else vae.disable_slicing)()
     (vae.enable_tiling if chosen.vae_tiling else vae.disable_tiling)()
     pipe.enable_attention_slicing("auto" if chosen.attention_slicing else None)
-    return chosen

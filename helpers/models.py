@@ -144,9 +144,6 @@ CATALOGUE = {
 
 SUCCESSORS = {  # taken off the hub, and what to take instead
     "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5",
-    "runwayml/stable-diffusion-inpainting": (
-        "stable-diffusion-v1-5/stable-diffusion-inpainting"
-    ),
     "stabilityai/stable-diffusion-2": "stable-diffusion-2-1-base",
     "stabilityai/stable-diffusion-2-base": "stable-diffusion-2-1-base",
     "stabilityai/stable-diffusion-2-1": "stable-diffusion-2-1-base",
@@ -179,12 +176,10 @@ def load(
     global _loaded
     device = find_device()
     model, why = choose(name, device)
-    with quiet():
-        # Takes seconds, and transformers has things to say about torchvision.
-        import diffusers
+    import diffusers  # takes seconds
 
     try:
-        fetch(model, dissect, allow_pickle)
+        model = fetch(model, dissect, allow_pickle)
     except Mistake as mistake:
         if name != "auto":
             raise
@@ -193,14 +188,18 @@ def load(
     if _loaded is not None and (previous := _loaded()) is not None:
         free(previous)
     with quiet():
-        pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
-            model.id,
-            variant=model.variant,
-            revision=model.revision,
-            use_safetensors=None if allow_pickle else True,
-            local_files_only=True,
-            **_dtype(device.dtype),
-        )
+        try:
+            pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
+                model.id,
+                variant=model.variant,
+                revision=model.revision,
+                use_safetensors=None if allow_pickle else True,
+                local_files_only=True,
+                **_dtype(device.dtype),
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise Mistake(f"“{model.name}” cannot be read ({reason}).") from None
         if model.lora:
             pipe.load_lora_weights(model.lora, weight_name=LORA, local_files_only=True)
             pipe.fuse_lora()
@@ -246,7 +245,7 @@ def choose(name: str, device: Device) -> tuple[Model, str]:
         folder = Path(name).resolve()
         return Model(folder.name, str(folder)), "you chose this folder"
     id, _, revision = name.partition("@")
-    if id.count("/") == 1 and all(id.split("/")):
+    if _is_address(id):
         found = known.get(id, Model(id, id))
         return replace(found, revision=revision or None), "you chose it by its address"
     raise Mistake(
@@ -272,6 +271,17 @@ def describe(pipe: DiffusionPipeline) -> Model:
         id=id,
         size=pipe.unet.config.sample_size * pipe.vae_scale_factor,
     )
+
+
+def _is_address(id: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(id)
+    except HFValidationError:
+        return False
+    return "/" in id
 
 
 def _choose_for(device: Device) -> tuple[Model, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from helpers.device import find_device
-from helpers.memory import Plan, fit
+from helpers.memory import Plan, fit, give_back, is_full, sizes
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -22,9 +21,9 @@ def protect(pipe: DiffusionPipeline, plan: Plan) -> DiffusionPipeline:
     """Makes a pipeline that is called as before do the following by itself.
 
     - Out of memory, it frees what it can, takes the next plan, says so, and draws once
-      more from the same static.
+      more from the same static; a ``Mistake`` is raised where no plan is left.
     - Where numbers overflow (in float16 that is above 65,504) it draws once more in
-      float32.
+      float32, and so from then on.
     - A picture that the safety checker withheld is a grey one that says so, not black.
 
     Args:
@@ -45,35 +44,42 @@ class _Protected:
     plan: Plan
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        rewind = _rewinder(settings.get("generator"))
+
         def draw() -> Any:
             rewind()
             overflown.clear()
+            # SDXL's pipelines widen it while it decodes; cut short, they leave it so.
+            self.vae.type(self.unet.dtype)
             return super(_Protected, self).__call__(*args, **settings)
 
-        rewind = _rewinder(settings.get("generator"))
-        with warnings.catch_warnings(), _watch(self.vae.decoder) as overflown:
-            warnings.filterwarnings("ignore", "invalid value encountered in cast")
-            try:
-                result = draw()
-            except RuntimeError as error:
-                if not _is_full(error):
-                    raise
-                result = None  # and with the error goes all that it held
-            if result is None:
-                gc.collect()
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+        def draw_somehow() -> Any:
+            while True:
+                try:
+                    return draw()
+                except RuntimeError as error:
+                    if not is_full(error):
+                        raise
+                # Out of the except, so that the error and all that it held are gone.
+                give_back()
                 self.plan = fit(
                     self, find_device(), after=self.plan, **_order(args, settings)
                 )
                 print(f"The memory was full. Once more: {self.plan}.")
-                result = draw()
+
+        with warnings.catch_warnings(), _watch(self.vae.decoder) as overflown:
+            warnings.filterwarnings("ignore", "invalid value encountered in cast")
+            result = draw_somehow()
             if overflown and self.unet.dtype != torch.float32:
-                print(f"Numbers overflowed in {self.unet.dtype}. Once more in float32.")
+                print(
+                    f"Numbers overflowed in {self.unet.dtype}. Once more in float32, "
+                    "and from now on."
+                )
                 self.remove_all_hooks()  # of an offload, which hold the weights
-                self.to(dtype=torch.float32)
-                self.plan = fit(self, find_device())
-                result = draw()
+                for name in sizes(self):
+                    self.components[name].float()
+                self.plan = fit(self, find_device(), **_order(args, settings))
+                result = draw_somehow()
         return _label_withheld(result)
 
 
@@ -82,6 +88,7 @@ def _order(args: Any, settings: dict[str, Any]) -> dict[str, int | None]:
     side = max(settings.get("width") or 0, settings.get("height") or 0)
     prompt = args[0] if args else settings.get("prompt")
     count = len(prompt) if isinstance(prompt, list) else 1
+    count *= settings.get("num_images_per_prompt") or 1
     return {"size": side or None, "count": count}
 
 
@@ -113,12 +120,6 @@ def _watch(network: torch.nn.Module) -> Iterator[list[bool]]:
         yield seen
     finally:
         handle.remove()
-
-
-def _is_full(error: RuntimeError) -> bool:
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    return should_reduce_batch_size(error)
 
 
 def _label_withheld(result: Any) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from test_hub import SENTENCES, check, listen
 from test_notebooks import NOTEBOOKS, lowest, shown_text
 from test_tools import git_answers_with
 
@@ -186,6 +187,16 @@ def test_no_secret_is_no_obstacle(colab, tmp_path, error):
     )
     ran = execute(colab, notebook, tmp_path, SECRET=error)
     assert "True None" in shown_text(ran) and "Model: pocket" in shown_text(ran)
+
+
+def test_the_hub_and_its_faults(colab, tmp_path):
+    python, environment = colab
+    said, *_ = listen(python, tmp_path, **environment)
+    for fault, parts in SENTENCES.items():
+        check(said[fault], parts)
+    assert said["made before"] is True
+    assert said["few steps"] == "lcm-lora" and said["auto"] == "pocket"
+    assert said["half"] == "fault/both" and said["cached"] == "somebody/pocket"
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 
 from helpers import doctor
 
@@ -57,6 +58,32 @@ def test_names_what_is_wrong_and_the_fix(ill, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(doctor, name, value)
     (complaint,) = [line for line in said(capsys) if expected in line]
     assert complaint.startswith("!!") and complaint not in healthy
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (
+            401,
+            "!!  token: there is one, and the hub does not accept it: hf auth logout",
+        ),
+        (429, "ok  token: there is one; the hub did not say whether it is good"),
+        (None, "ok  token: there is one, and the hub accepts it"),
+    ],
+)
+def test_only_the_hub_calls_a_token_bad(status, expected, monkeypatch, capsys):
+    def whoami(self):
+        if status:
+            answer = SimpleNamespace(status_code=status, headers={}, request=None)
+            raise HfHubHTTPError("no", response=answer)
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_hippo")
+    monkeypatch.setattr("huggingface_hub.HfApi.whoami", whoami)
+    monkeypatch.setattr(doctor, "hub_answers", lambda: True)
+    lines = said(capsys)
+    assert any(line.startswith(expected) for line in lines), lines
+    assert "hf_hippo" not in "".join(lines)
 
 
 def test_colab_without_a_card_is_told_how_to_get_one(monkeypatch, capsys):

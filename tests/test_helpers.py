@@ -80,6 +80,10 @@ BAD_INPUTS = {
         lambda pipe: stops(models.load, "stable-difusion"),
         ("stable-difusion", "take auto, pocket, stable-diffusion-v1-5"),
     ),
+    "no folder": (
+        lambda pipe: stops(models.load, "../my model"),
+        ("There is no model “../my model”: take auto",),
+    ),
     "no model at all": (lambda pipe: stops(models.load, ""), ("take auto",)),
     "a model that is gone": (
         lambda pipe: stops(models.load, "runwayml/stable-diffusion-v1-5"),
