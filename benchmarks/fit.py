@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import torch
@@ -34,13 +35,15 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -79,6 +82,13 @@ CLIP_L = {
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
     "projection_dim": 768,
+}
+VIT_L = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "patch_size": 14,
 }
 CLIP_G = {
     "hidden_size": 1280,
@@ -119,6 +129,8 @@ def build(
                 networks["unet"] = UNet2DConditionModel(
                     sample_size=64, cross_attention_dim=768
                 )
+                checker = CLIPConfig(vision_config=VIT_L, projection_dim=768)
+                networks["safety_checker"] = StableDiffusionSafetyChecker(checker)
     finally:
         torch.set_default_dtype(before)
     if device != "meta":
@@ -132,12 +144,7 @@ def build(
     parts = {"tokenizer": tokenizer, "scheduler": scheduler} | networks
     if name == "SDXL":
         return StableDiffusionXLPipeline(**parts, tokenizer_2=tokenizer)
-    return StableDiffusionPipeline(
-        **parts,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    return StableDiffusionPipeline(**parts, feature_extractor=CLIPImageProcessor())
 
 
 # Following tensors that hold no numbers
@@ -157,17 +164,12 @@ class Attention(torch.autograd.Function):
         return tuple(map(torch.empty_like, ctx.saved_tensors[:3]))
 
 
-class Fused(TorchFunctionMode):
-    """Puts it in place of torch's, which builds the table on ``"meta"``."""
+def fused(query, key, value, *args, **kwargs):
+    """Stands for torch's, which builds the table on ``"meta"``."""
+    return Attention.apply(query, key, value)
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention:
-            names = ("query", "key", "value")
-            return Attention.apply(
-                *args[:3], *(kwargs[n] for n in names if n in kwargs)
-            )
-        return func(*args, **kwargs)
+
+FUSED = patch.object(F, "scaled_dot_product_attention", fused)
 
 
 class Peak(TorchDispatchMode):
@@ -207,12 +209,12 @@ def followed(pipe: DiffusionPipeline, size: int) -> dict[str, int]:
         texts, ids = torch.empty(2, 1280, **kind), torch.empty(2, 6, **kind)
         more["added_cond_kwargs"] = {"text_embeds": texts, "time_ids": ids}
     embeddings = torch.empty(2, 77, unet.config.cross_attention_dim, **kind)
-    with Fused(), Peak(pipe) as in_unet:
+    with FUSED, Peak(pipe) as in_unet:
         unet(torch.empty(2, 4, side, side, **kind), 999, embeddings, **more)
     if hasattr(pipe, "text_encoder_2"):
-        pipe.vae.to(torch.float32)  # as SDXL's pipeline does
+        pipe.vae.float()  # as SDXL's pipeline does
         kind["dtype"] = torch.float32
-    with Fused(), Peak(pipe) as in_vae:
+    with FUSED, Peak(pipe) as in_vae:
         pipe.vae.decode(torch.empty(1, 4, side, side, **kind))
     return {"unet": in_unet.most, "vae": in_vae.most}
 
@@ -256,7 +258,7 @@ def followed_training(
     """GiB that training Stable Diffusion 1.5 takes, as ``begin_training``."""
     pipe = build("Stable Diffusion 1.5", "meta", dtype)
     learned = begin_training(pipe, lora, recompute).values()
-    with Fused(), Peak(pipe) as peak:
+    with FUSED, Peak(pipe) as peak:
         loss_of(pipe, lora, batch).backward()
     adam = 2 * 4 * sum(p.numel() for p in learned)  # two means; gradients are counted
     return (sum(sizes(pipe).values()) + peak.most + adam) / GIB
