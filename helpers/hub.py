@@ -41,7 +41,9 @@ def hub_answers(timeout: float = 3.0) -> bool:
     return True
 
 
-def fetch(model: Model, dissect: bool = False, allow_pickle: bool = False) -> Model:
+def fetch(
+    model: Model, dissect: bool = False, allow_pickle: bool = False
+) -> tuple[Model, Path]:
     """Sees to it that a model's files are on this disk, whole, and of the right kind.
 
     Args:
@@ -51,17 +53,18 @@ def fetch(model: Model, dissect: bool = False, allow_pickle: bool = False) -> Mo
         allow_pickle: Files that are not safetensors will do.
 
     Returns:
-        The model, with the variant that is on this disk now.
+        The model, with the variant that is on this disk now, and the folder. Asked for
+        an id off line, some hub clients want files that were never needed.
 
     Raises:
         Mistake: One sentence for whatever the hub, the net or the disk did.
     """
-    if Path(model.id).is_dir():
-        _check_kind(model, Path(model.id), dissect)
-        if any(Path(model.id).glob("unet/*.fp16.safetensors")):
+    if (folder := Path(model.id)).is_dir():
+        _check_kind(model, folder, dissect)
+        if any(folder.glob("unet/*.fp16.safetensors")):
             model = replace(model, variant="fp16")
-        _check_whole(model, Path(model.id), allow_pickle)
-        return model
+        _check_whole(model, folder, allow_pickle)
+        return model, folder
     from diffusers import DiffusionPipeline
     from huggingface_hub import hf_hub_download
 
@@ -78,23 +81,24 @@ def fetch(model: Model, dissect: bool = False, allow_pickle: bool = False) -> Mo
     with _plain_words(model):
         for file in ("scheduler/scheduler_config.json", "model_index.json"):
             index = hf_hub_download(model.id, file, **here)
-        _check_kind(model, Path(index).parent, dissect)
+        folder = Path(index).parent
+        _check_kind(model, folder, dissect)
         if cached:
             model = replace(model, variant=cached[0])
         else:
-            parts = json.loads(Path(index).read_text())
-            model = _announce(model, parts, allow_pickle)
-        with quiet(progress=True):
-            folder = DiffusionPipeline.download(
-                model.id,
-                variant=model.variant,
-                use_safetensors=None if allow_pickle else True,
-                **here,
-            )
-            if model.lora:
-                hf_hub_download(model.lora, LORA, local_files_only=not online)
-    _check_whole(model, Path(folder), allow_pickle)
-    return model
+            model = _announce(model, folder, allow_pickle)
+        if online:
+            with quiet(progress=True):
+                DiffusionPipeline.download(
+                    model.id,
+                    variant=model.variant,
+                    use_safetensors=None if allow_pickle else True,
+                    revision=model.revision,
+                )
+        if model.lora:
+            hf_hub_download(model.lora, LORA, local_files_only=not online)
+    _check_whole(model, folder, allow_pickle)
+    return model, folder
 
 
 def is_cached(model: Model, allow_pickle: bool = False) -> bool:
@@ -119,7 +123,7 @@ def disk() -> Any:
     return shutil.disk_usage(place)
 
 
-def _announce(model: Model, parts: dict[str, Any], allow_pickle: bool) -> Model:
+def _announce(model: Model, folder: Path, allow_pickle: bool) -> Model:
     """Says how large a download is, or why there will be none.
 
     Returns:
@@ -134,7 +138,7 @@ def _announce(model: Model, parts: dict[str, Any], allow_pickle: bool) -> Model:
         r"(\w+)/(?:diffusion_pytorch_|pytorch_)?model(\.\w+)?(?:-\d+-of-\d+)?"
         r"\.(safetensors|bin)"
     )
-    files = []  # (part, variant, ending, bytes)
+    parts, files = _parts(folder), []  # (part, variant, ending, bytes)
     for file in about.siblings:
         found = weights.fullmatch(file.rfilename)
         if found and found[1] in parts:
@@ -183,6 +187,10 @@ def _check_kind(model: Model, folder: Path, dissect: bool) -> None:
             "1, 2 and XL: take a name from the list."
         )
     schedule = folder / "scheduler" / "scheduler_config.json"
+    if not schedule.is_file():
+        raise Mistake(
+            f"“{model.name}” has no scheduler: copy it again, or take pocket."
+        )
     predicts = json.loads(schedule.read_text()).get("prediction_type", "epsilon")
     if dissect and (built != "StableDiffusionPipeline" or predicts != "epsilon"):
         raise Mistake(
@@ -192,10 +200,19 @@ def _check_kind(model: Model, folder: Path, dissect: bool) -> None:
         )
 
 
+def _parts(folder: Path) -> list[str]:
+    """What a pipeline is made of, by name; each has its folder."""
+    index = json.loads((folder / "model_index.json").read_text())
+    return [name for name, of in index.items() if isinstance(of, list) and of[0]]
+
+
 def _check_whole(model: Model, folder: Path, allow_pickle: bool) -> None:
     """Stops where weights are missing or damaged; a damaged download is deleted."""
     own = folder.parent.name != "snapshots"  # not the hub's cache
-    again = "copy it again" if own else "run this cell again"
+    again = "copy it again" if own else "connect and run this cell again"
+    for part in _parts(folder):
+        if not (folder / part).is_dir():
+            raise Mistake(f"“{model.name}” has no {part}: {again}, or take pocket.")
     pickled = []
     for config in folder.glob("*/config.json"):  # every network has one
         part, weights = config.parent.name, [*config.parent.glob("*.safetensors")]

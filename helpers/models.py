@@ -179,27 +179,27 @@ def load(
     import diffusers  # takes seconds
 
     try:
-        model = fetch(model, dissect, allow_pickle)
+        model, folder = fetch(model, dissect, allow_pickle)
     except Mistake as mistake:
         if name != "auto":
             raise
         print(mistake)
         model, why = CATALOGUE["pocket"], "the other one could not be had"
+        folder = POCKET
     if _loaded is not None and (previous := _loaded()) is not None:
         free(previous)
     with quiet():
         try:
             pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
-                model.id,
+                folder,
                 variant=model.variant,
-                revision=model.revision,
                 use_safetensors=None if allow_pickle else True,
-                local_files_only=True,
                 **_dtype(device.dtype),
             )
         except (OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise Mistake(f"“{model.name}” cannot be read ({reason}).") from None
+        pipe.register_to_config(_name_or_path=model.id)  # what ``describe`` knows it by
         if model.lora:
             pipe.load_lora_weights(model.lora, weight_name=LORA, local_files_only=True)
             pipe.fuse_lora()

@@ -23,7 +23,7 @@ from helpers.forms import Mistake, fields
 
 ROOT = Path(__file__).resolve().parent.parent
 T4 = Device("cuda", "Tesla T4", 14.7, torch.float16)
-SMALL_CARD = Device("cuda", "a small card", 2.6, torch.float16)
+SMALL_CARD = Device("cuda", "a small card", 3.2, torch.float16)
 TINY_CARD = Device("cuda", "a tiny card", 1.2, torch.float16)
 MAC = Device("mps", "Apple GPU", 8.0, torch.float32)
 CPU = Device("cpu", "CPU with 2 cores", 4.0, torch.float32)

@@ -232,6 +232,8 @@ own.write_bytes(own.read_bytes()[:1000])
 attempt("own damaged", sys.argv[2] + "/own")
 own.unlink()
 attempt("own missing", sys.argv[2] + "/own")
+shutil.rmtree(sys.argv[2] + "/own/scheduler")
+attempt("own half", sys.argv[2] + "/own")
 for fault in "404 403 429 gated corrupt truncated empty pickle part flux".split():
     attempt(fault, f"fault/{fault}")
 attempt("gone", "somebody/nothing")
@@ -259,6 +261,7 @@ models._choose_for = chosen
 urllib.request.urlopen(sys.argv[1] + "/switch")
 said["hub down"] = hub.hub_answers(), models.choose("auto", t4)[0].name
 attempt("cached", "somebody/pocket")
+attempt("real id cached", "stable-diffusion-v1-5")
 attempt("pickle cached", "fault/trusted", allow_pickle=True)
 attempt("not cached", "stabilityai/sd-turbo")
 attempt("half cached", "fault/cut")
@@ -320,8 +323,8 @@ SENTENCES = {  # fault: the parts of what the learner reads
     "token": ("does not accept the token", "hf auth logout", "need none"),
     "cut": ("broke off", "run this cell again", "what is whole stays", "take pocket"),
     "stall": ("broke off", "Timeout", "run this cell again", "take pocket"),
-    "corrupt": (UNET, "damaged: run this cell again, or take pocket"),
-    "truncated": (UNET, "damaged: run this cell again, or take pocket"),
+    "corrupt": (UNET, "damaged: connect and run this cell again, or take pocket"),
+    "truncated": (UNET, "damaged: connect and run this cell again, or take pocket"),
     "empty": ("“fault/empty” is not in the form that diffusers reads", "take a name"),
     "pickle": ("only pickle files", "run any program", "allow_pickle=True"),
     "part": ("only pickle files for vae,", "run any program", "allow_pickle=True"),
@@ -333,6 +336,7 @@ SENTENCES = {  # fault: the parts of what the learner reads
     ),
     "own damaged": (UNET, "of “own” is damaged: copy it again, or take pocket"),
     "own missing": ("The unet of “own” has no weights: copy it again, or take",),
+    "own half": ("“own” has no scheduler: copy it again, or",),
     "huge": ("“fault/huge” is", "the disk has room for", "or take pocket"),
     "full disk": ("The disk is full", "run this cell again", "or take pocket"),
     "other kind": ("takes the model apart", "StableDiffusionXLPipeline", "v1-5 or"),
@@ -399,6 +403,7 @@ def test_without_the_hub_it_is_what_was_downloaded_before(heard):
     said = heard[0]
     assert said["hub down"] == [False, "stable-diffusion-v1-5"]
     assert said["cached"] == "somebody/pocket"
+    assert said["real id cached"] == "stable-diffusion-v1-5"
 
 
 def test_pickle_files_are_read_where_that_is_asked_for(heard):
