@@ -115,6 +115,8 @@ def _token(online: bool) -> tuple[bool, str]:
                 fix = "hf auth logout, or take HF_TOKEN away"
                 line = f"token: there is one, and the hub does not accept it: {fix}"
                 return False, line
+        except Exception:  # noqa: BLE001, S110 - each hub version names them anew
+            pass
         else:
             return True, "token: there is one, and the hub accepts it"
     return True, "token: there is one; the hub did not say whether it is good"

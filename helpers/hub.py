@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,8 @@ def fetch(
     """
     if (folder := Path(model.id)).is_dir():
         _check_kind(model, folder, dissect)
-        if any(folder.glob("unet/*.fp16.safetensors")):
+        unet = [file.name for file in folder.glob("unet/*.safetensors")]
+        if unet and all(".fp16" in name for name in unet):
             model = replace(model, variant="fp16")
         _check_whole(model, folder, allow_pickle)
         return model, folder
@@ -87,16 +88,22 @@ def fetch(
             model = replace(model, variant=cached[0])
         else:
             model = _announce(model, folder, allow_pickle)
-        if online:
-            with quiet(progress=True):
-                DiffusionPipeline.download(
-                    model.id,
-                    variant=model.variant,
-                    use_safetensors=None if allow_pickle else True,
-                    revision=model.revision,
-                )
         if model.lora:
             hf_hub_download(model.lora, LORA, local_files_only=not online)
+        if online:
+            try:
+                with quiet(progress=True):
+                    DiffusionPipeline.download(
+                        model.id,
+                        variant=model.variant,
+                        use_safetensors=None if allow_pickle else True,
+                        revision=model.revision,
+                    )
+            except Exception:  # a hub that is busy, a bad token: perhaps all is here
+                with suppress(Mistake):
+                    _check_whole(model, folder, allow_pickle)
+                    return model, folder
+                raise
     _check_whole(model, folder, allow_pickle)
     return model, folder
 
@@ -148,7 +155,11 @@ def _announce(model: Model, folder: Path, allow_pickle: bool) -> Model:
     if pickled and not allow_pickle:
         raise _only_pickle(model, pickled)
     if not model.download_gb:
-        half = {part for part, variant, *_ in files if variant == ".fp16"}
+        half = {
+            part
+            for part, variant, ending, _ in files
+            if variant == ".fp16" and (ending == "safetensors" or part in pickled)
+        }
         model = replace(model, variant="fp16" if half == safe | pickled else None)
     kind = f".{model.variant}" if model.variant else ""
     need = sum(
@@ -181,7 +192,9 @@ def _large(size: int) -> str:
 def _check_kind(model: Model, folder: Path, dissect: bool) -> None:
     """Stops a model of a kind that the notebook does not draw with."""
     built = json.loads((folder / "model_index.json").read_text())["_class_name"]
-    if built not in ("StableDiffusionPipeline", "StableDiffusionXLPipeline"):
+    built = built[-1] if isinstance(built, list) else built  # of a file of their own
+    parts_of = built.replace("Img2Img", "")  # which has the same
+    if parts_of not in ("StableDiffusionPipeline", "StableDiffusionXLPipeline"):
         raise Mistake(
             f"“{model.name}” is a {built}, and this course draws with Stable Diffusion "
             "1, 2 and XL: take a name from the list."
@@ -192,7 +205,7 @@ def _check_kind(model: Model, folder: Path, dissect: bool) -> None:
             f"“{model.name}” has no scheduler: copy it again, or take pocket."
         )
     predicts = json.loads(schedule.read_text()).get("prediction_type", "epsilon")
-    if dissect and (built != "StableDiffusionPipeline" or predicts != "epsilon"):
+    if dissect and (parts_of != "StableDiffusionPipeline" or predicts != "epsilon"):
         raise Mistake(
             f"This notebook takes the model apart, and “{model.name}” ({built}, which "
             f"predicts {predicts}) is built otherwise: take stable-diffusion-v1-5 or "
@@ -210,13 +223,15 @@ def _check_whole(model: Model, folder: Path, allow_pickle: bool) -> None:
     """Stops where weights are missing or damaged; a damaged download is deleted."""
     own = folder.parent.name != "snapshots"  # not the hub's cache
     again = "copy it again" if own else "connect and run this cell again"
-    for part in _parts(folder):
-        if not (folder / part).is_dir():
-            raise Mistake(f"“{model.name}” has no {part}: {again}, or take pocket.")
     pickled = []
-    for config in folder.glob("*/config.json"):  # every network has one
-        part, weights = config.parent.name, [*config.parent.glob("*.safetensors")]
-        if not weights and not any(config.parent.glob("*.bin")):
+    for part in _parts(folder):
+        place = folder / part
+        if not place.is_dir():
+            raise Mistake(f"“{model.name}” has no {part}: {again}, or take pocket.")
+        if not (place / "config.json").is_file():
+            continue  # every network has one
+        weights = [*place.glob("*.safetensors")]
+        if not weights and not any(place.glob("*.bin")):
             raise Mistake(
                 f"The {part} of “{model.name}” has no weights: {again}, or take pocket."
             )

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 RESERVE_GIB = 0.5  # of a card, for what is no tensor: its context, gaps between tensors
 
+# Parts of what torch says; the last two where cuDNN finds no way with what is left.
+FULL = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+FULL += ("valid cuDNN algorithm", "unable to find an engine")
+
 # From the cheapest in time to the dearest: where the networks are, and whether the VAE
 # works in tiles.
 LADDER = [("off", False), ("off", True), ("model", False)]
@@ -108,12 +112,7 @@ def give_back() -> None:
 
 def is_full(error: RuntimeError) -> bool:
     """Whether an error says, in one of torch's many ways, that the memory is full."""
-    words = ["out of memory", "can't allocate memory", "ALLOC_FAILED"]
-    words += [
-        "valid cuDNN algorithm",
-        "unable to find an engine",
-    ]  # none with so little
-    return any(word in str(error) for word in words)
+    return any(part in str(error) for part in FULL)
 
 
 def work(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:

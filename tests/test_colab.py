@@ -192,13 +192,14 @@ def test_no_secret_is_no_obstacle(colab, tmp_path, error):
 def test_the_hub_and_its_faults(colab, tmp_path):
     execute(colab, cells(setup_cell()), tmp_path)
     python, environment = colab
-    said, *_ = listen(python, tmp_path, **environment)
-    for fault, parts in SENTENCES.items():
-        check(said[fault], parts)
+    said, *_ = listen(python, tmp_path, **environment, HASTE="")
+    for fault in SENTENCES.keys() - {"429", "stall"}:
+        check(said[fault], SENTENCES[fault])
     assert said["made before"] is True
     assert said["few steps"] == "lcm-lora" and said["auto"] == "pocket"
     assert said["half"] == "fault/both" and said["cached"] == "somebody/pocket"
     assert said["real id"] == said["real id cached"] == "stable-diffusion-v1-5"
+    assert said["busy"] == "stable-diffusion-v1-5" and said["own"] == "own"
     assert said["pickle allowed"] == said["pickle cached"] == "fault/trusted"
 
 

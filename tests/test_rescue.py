@@ -149,6 +149,22 @@ def test_sdxl_draws_again_after_it_was_cut_short_while_it_decoded(plain):
     assert len(calls) > 1 and pipe.vae.dtype == torch.float16
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA out of memory. Tried to allocate 20.00 MiB.",
+        "CUDA error: out of memory",
+        "MPS backend out of memory (MPS allocated: 1.00 GB)",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "GET was unable to find an engine to execute this computation",
+    ],
+)
+def test_full_memory_is_known_by_its_many_names(words):
+    assert memory.is_full(RuntimeError(words))
+    assert not memory.is_full(RuntimeError("The size of tensor a must match"))
+
+
 def test_other_errors_come_through(pipe):
     with pytest.raises(RuntimeError, match="expected"):
         draw(pipe, latents=torch.zeros(1, 3, 16, 16))
