@@ -107,8 +107,8 @@ def test_runs_with_its_own_values(file):
 @every_notebook
 @pytest.mark.parametrize(("value", "times"), [(lowest, 2), (highest, 1)])
 def test_runs_with_every_field_at_its_end(file, value, times):
-    """The quick end twice over, in one kernel."""
-    result = run(file, value, times)
+    """The quick end twice over in one kernel; what trains, once: it takes minutes."""
+    result = run(file, value, 1 if file.stem[:2] in ("05", "06") else times)
     assert result.error is None
 
 
