@@ -295,13 +295,13 @@ def table_of_training(device: Device) -> None:
                 chosen = save_memory(unet, Latents(one, one, ""), batch, device)
             for recompute in (False, True):
                 counted = followed_training(lora, batch, recompute)
-                measured, speed = "-", "-"
+                measured, seconds = "-", "-"
                 if torch.cuda.is_available():
                     how = partial(train, lora, batch, recompute, device, steps=10)
-                    measured, speed = on_card(how)
+                    measured, seconds = on_card(how)
                 label = f"{name}{', computed twice' * recompute}"
                 print(
-                    f"| {label} | {batch} | {counted:.2f} | {measured} | {speed} "
+                    f"| {label} | {batch} | {counted:.2f} | {measured} | {seconds} "
                     f"| {'x' * (chosen == recompute)} |"
                 )
 
@@ -331,13 +331,15 @@ def table_of_plans(device: Device) -> None:
         chosen = plan(pipe, device)
         for offload, tiling in LADDER:
             computed = need(pipe, offload, tiling, size, 1)
-            measured, speed = "-", "-"
+            measured, seconds = "-", "-"
             if torch.cuda.is_available():
                 how = partial(draw, name, device, offload, tiling)
-                measured, speed = on_card(how)
+                measured, seconds = on_card(how)
             mine = (offload, tiling) == (chosen.offload, chosen.vae_tiling)
             label = f"{name}, offload {offload}{', tiling' if tiling else ''}"
-            print(f"| {label} | {computed:.2f} | {measured} | {speed} | {'x' * mine} |")
+            print(
+                f"| {label} | {computed:.2f} | {measured} | {seconds} | {'x' * mine} |"
+            )
 
 
 def draw(

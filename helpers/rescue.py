@@ -45,6 +45,7 @@ class _Protected:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         rewind = _rewinder(settings.get("generator"))
+        order = _order(args, settings)
 
         def draw() -> Any:
             rewind()
@@ -62,9 +63,7 @@ class _Protected:
                         raise
                 # Out of the except, so that the error and all that it held are gone.
                 give_back()
-                self.plan = fit(
-                    self, find_device(), after=self.plan, **_order(args, settings)
-                )
+                self.plan = fit(self, find_device(), after=self.plan, **order)
                 print(f"The memory was full. Once more: {self.plan}.")
 
         with warnings.catch_warnings(), _watch(self.vae.decoder) as overflown:
@@ -78,7 +77,7 @@ class _Protected:
                 self.remove_all_hooks()  # of an offload, which hold the weights
                 for name in sizes(self):
                     self.components[name].float()
-                self.plan = fit(self, find_device(), **_order(args, settings))
+                self.plan = fit(self, find_device(), **order)
                 result = draw_somehow()
         return _label_withheld(result)
 

@@ -316,7 +316,7 @@ def listen(python: str | Path, home: Path, **environment: str):
         check=False,
     )
     server.shutdown()
-    Hub.down = False
+    Hub.down = Hub.busy = False
     Hub.cut.clear()
     assert result.returncode == 0, result.stderr[-3000:]
     output, _, said = result.stdout.partition("SAID ")

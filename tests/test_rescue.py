@@ -96,6 +96,10 @@ def test_memory_that_stays_full_says_what_to_do_and_leaves_it_usable(pipe, capsy
         draw(pipe, width=256, height=256)
     assert capsys.readouterr().out.count("The memory was full.") == 1
     assert draw(pipe) and len(calls) > 2
+    fail_once(pipe.unet, 1)
+    with pytest.raises(Mistake, match="take fewer pictures at once, or smaller ones"):
+        draw(pipe)
+    assert draw(pipe)
 
 
 def test_a_card_that_others_use_takes_the_next_plan(pipe, monkeypatch):
@@ -118,20 +122,19 @@ def test_a_card_that_others_use_takes_the_next_plan(pipe, monkeypatch):
 @pytest.mark.filterwarnings("ignore:`upcast_vae`:FutureWarning")
 def test_sdxl_draws_again_after_it_was_cut_short_while_it_decoded(plain):
     """Its pipeline widens the VAE to float32 while it decodes, and only then."""
+    config = plain.text_encoder.config
+    config.projection_dim = width = config.hidden_size
     unet = UNet2DConditionModel(
         sample_size=16,
         block_out_channels=(32, 64),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=2 * plain.text_encoder.config.hidden_size,
+        cross_attention_dim=2 * width,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=plain.text_encoder.config.hidden_size
-        + 48,
+        projection_class_embeddings_input_dim=width + 6 * 8,
     )
-    config = plain.text_encoder.config
-    config.projection_dim = config.hidden_size
     pipe = StableDiffusionXLPipeline(
         plain.vae,
         plain.text_encoder,
