@@ -7,9 +7,11 @@ TORCH ?=
 
 python := $(VENV)/bin/python
 installed := $(VENV)/installed
+# One thread for each of two processes beats two threads for one; the longest first.
+pytest := $(python) -m pytest --numprocesses 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab test notebooks pocket pictures badges bench clean
+.PHONY: help run lab check test notebooks pocket pictures badges bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,10 +24,15 @@ lab: $(installed) ## open the course in JupyterLab
 	@$(python) -m jupyterlab --ServerApp.root_dir=. \
 		--LabApp.default_url=/lab/tree/notebooks/01_pipeline_basics.ipynb
 
-test: $(installed) ## check the code, then run every test; Colab's versions want PyPI
+check: $(installed) ## the quick tests: code, links, badges, the form of the notebooks
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
-	@$(python) -m pytest
+	@$(pytest) -m "not seconds"
+
+test: $(installed) ## every test, the notebooks too; Colab's versions want PyPI
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(pytest)
 
 notebooks: $(installed) ## every notebook at its full values, as pages in out/
 	@$(python) tools/execute.py notebooks/*.ipynb

@@ -1,16 +1,24 @@
 """What every notebook imports: small, flat, one job per file.
 
-    device    which machine is this, and in which numbers does it compute
-    models    the catalogue, and ``load``: from a name to a pipeline that fits
-    hub       from the hub onto this disk: whole, or one sentence
-    memory    how much a pipeline takes, how to make it take less, how to let it go
-    rescue    a pipeline that goes on when memory is full or numbers overflow
-    doctor    what is wrong here? ``python -m helpers``
-    images    grids with labels; any picture opened; files that carry their settings
-    drawing   a picture to draw on, with the mouse or a finger
-    forms     form fields, and what was typed: every mistake gets one clear sentence
-    finetune  encoded pictures, and a training that is kept and goes on
-    checks    exercises: check, hint, solution
+    errors           a mistake: its kind, and the sentence that people read
+    device           which machine is this, and in which numbers does it compute
+    cores            cores that other programs compute on are left to them
+    catalogue        what to know of each model before loading it
+    hub              from the hub onto this disk: whole, or one sentence
+    pipeline_folder  is a folder a pipeline, of our kind, and whole
+    libraries        what diffusers and transformers say unasked, and rename
+    models           ``load``: from a name to a pipeline that fits the machine
+    memory           how much a pipeline takes, how to save some, how to let it go
+    rescue           a pipeline that goes on when memory is full or numbers overflow
+    settings         what a prompt or a setting cannot do, told before it is tried
+    forms            Colab's form fields, working the same in JupyterLab
+    images           grids with labels; any picture opened; files with their settings
+    drawing          a picture to draw on, with the mouse or a finger
+    latents          pictures encoded once, for a training to learn from
+    training         steps that are kept: stopped, it goes on to the last bit
+    processes        several processes that share the work
+    exercises        check, hint, solution: the engine, and a file for each notebook
+    doctor           what is wrong here? ``python -m helpers``
 
 Importing this package imports nothing else.
 """

@@ -1,4 +1,4 @@
-"""Which machine is this?"""
+"""Which machine is this? Memory is counted in GB of 10^9 bytes, here and everywhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-GIB = 2**30
+GB = 10**9  # bytes, as disks and downloads are counted
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Device:
     Attributes:
         type: ``"cuda"``, ``"mps"``, ``"xpu"`` or ``"cpu"``, as torch calls it.
         name: What people call it, such as ``"Tesla T4"``.
-        memory_gb: All its memory in GiB; what it shares with a CPU counts.
+        memory_gb: All its memory in GB; what it shares with a CPU counts.
         dtype: The numbers in which it draws pictures fast and safely.
     """
 
@@ -38,13 +38,13 @@ def find_device() -> Device:
     CPU, where the short types are slower, and on Apple's chips, where float16 has
     given black pictures (https://github.com/huggingface/diffusers/issues/11229).
     """
-    ram_gb = psutil.virtual_memory().total / GIB
+    ram_gb = psutil.virtual_memory().total / GB
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
-        return Device("cuda", card.name, card.total_memory / GIB, torch.float16)
+        return Device("cuda", card.name, card.total_memory / GB, torch.float16)
     if torch.xpu.is_available():
         card = torch.xpu.get_device_properties(0)
-        return Device("xpu", card.name, card.total_memory / GIB, torch.float16)
+        return Device("xpu", card.name, card.total_memory / GB, torch.float16)
     if torch.backends.mps.is_available():
         return Device("mps", "Apple GPU", ram_gb, torch.float32)
     return Device("cpu", f"CPU with {os.cpu_count()} cores", ram_gb, torch.float32)

@@ -16,9 +16,9 @@ import psutil
 import torch
 from packaging.requirements import Requirement
 
-from helpers.device import GIB, find_device
-from helpers.hub import disk, hub_answers, is_cached
-from helpers.models import CATALOGUE, POCKET
+from helpers.catalogue import CATALOGUE, POCKET
+from helpers.device import GB, find_device
+from helpers.hub import cache_disk, hub_answers, is_cached
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 DOWNLOAD = max(model.download_gb for model in CATALOGUE.values())
@@ -36,15 +36,15 @@ def _lines() -> Iterator[tuple[bool, str]]:
     yield True, f"{where}, Python {platform.python_version()}, {platform.machine()}"
     yield _device()
     ram = psutil.virtual_memory()
-    yield _enough("memory", ram.available / GIB, ram.total / GIB, 2, "restart kernels")
+    yield _enough("memory", ram.available / GB, ram.total / GB, 2, "restart kernels")
     yield from _packages()
-    room, fix = disk(), "delete models that you do not need"
-    yield _enough("disk", room.free / GIB, room.total / GIB, DOWNLOAD, fix)
+    room, fix = cache_disk(), "delete models that you do not need"
+    yield _enough("disk", room.free / GB, room.total / GB, DOWNLOAD, fix)
     yield (hub := _hub())
     yield _token(hub[0])
     ours = [m for m in CATALOGUE.values() if m.name != "pocket" and not m.lora]
-    here = [model.name for model in ours if is_cached(model)]
-    yield True, f"downloaded models: {', '.join(here) or 'none'}"
+    cached = [model.name for model in ours if is_cached(model)]
+    yield True, f"downloaded models: {', '.join(cached) or 'none'}"
     whole = (POCKET / "unet" / "diffusion_pytorch_model.safetensors").is_file()
     fix = "" if whole else ": clone the course again"
     yield whole, f"pocket model: {'here' if whole else 'missing'}{fix}"

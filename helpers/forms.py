@@ -1,168 +1,26 @@
-"""Colab's form fields in Jupyter, and what a learner typed into them.
+"""Colab's form fields, working the same in JupyterLab.
 
 ``%load_ext helpers.forms`` shows the ``# @param`` lines of a cell as a form above its
-output. As in Colab, a changed value counts when the cell runs again. In Colab, which
-has forms of its own, it does nothing. A mistake gets one clear sentence.
+output (https://colab.research.google.com/notebooks/forms.ipynb). As in Colab, a changed
+value counts when the cell runs again. In Colab, which has forms of its own, it does
+nothing.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-import math
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
     from IPython import InteractiveShell
     from ipywidgets import Widget
-    from transformers import PreTrainedTokenizerBase
 
 FIELD = re.compile(r"^(?P<name>\w+) = (?P<literal>.+?)\s+# ?@param\b(?P<spec>.*)$")
 TEXT = {"string", "date"}
 NUMBERS = {"slider": (int, float), "number": (int, float), "integer": int}
-
-CLIP_VOCABULARY = 49_408  # enough pieces to spell any word
-
-
-class Mistake(ValueError):
-    """A value that cannot work; the message says which, and what to do instead.
-
-    A notebook shows the sentence alone, without the calls that led to it
-    (``_render_traceback_`` is IPython's documented hook for that).
-    """
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]
-
-
-def check_settings(
-    pipe: DiffusionPipeline,
-    *,
-    width: int | None = None,
-    height: int | None = None,
-    num_inference_steps: int | None = None,
-    strength: float | None = None,
-) -> None:
-    """Stops settings with which the pipeline cannot draw; None means not given.
-
-    Args:
-        pipe: The pipeline that is to draw.
-        width: In pixels.
-        height: In pixels.
-        num_inference_steps: How often the picture is cleaned.
-        strength: The share of these steps that image to image runs.
-
-    Raises:
-        Mistake: One sentence with a value that works.
-    """
-    block = pipe.vae_scale_factor
-    for name, pixels in {"width": width, "height": height}.items():
-        if pixels is None or (pixels > 0 and pixels % block == 0):
-            continue
-        below = max(int(pixels) // block * block, block)
-        raise Mistake(
-            f"{name} is {pixels}, but the model draws in blocks of {block} pixels: "
-            f"take {below} or {below + block}."
-        )
-
-    most = pipe.scheduler.config.num_train_timesteps
-    if num_inference_steps is not None and not 1 <= num_inference_steps <= most:
-        raise Mistake(
-            f"num_inference_steps is {num_inference_steps}, but noise turns into a "
-            f"picture in 1 to {most} steps: take 25."
-        )
-
-    if strength is not None and not 0 < strength <= 1:
-        raise Mistake(
-            f"strength is {strength}, and it is a share of the steps, above 0 and at "
-            "most 1: take 0.6."
-        )
-    if strength is not None and num_inference_steps is not None:
-        if int(num_inference_steps * strength) < 1:
-            enough = math.ceil(1 / strength)
-            raise Mistake(
-                f"{num_inference_steps} steps at strength {strength} is less than one "
-                f"step, so nothing would happen: take {enough} steps, or more strength."
-            )
-
-
-def check_prompt(pipe: DiffusionPipeline, prompt: str) -> list[str]:
-    """Says what the model will not understand; it draws all the same.
-
-    Args:
-        pipe: The pipeline that is to draw.
-        prompt: What it shall draw.
-
-    Returns:
-        One sentence for each thing to know; empty where all is well.
-    """
-    if not prompt.strip():
-        return ["The prompt is empty, so anything may come: name what you want to see."]
-    notices = []
-    tokenizer = pipe.tokenizer
-    tokens = tokenizer(prompt, add_special_tokens=False, verbose=False).tokens()
-    room = tokenizer.model_max_length - 2  # 77, less a token for start and end each
-    if len(tokens) > room:
-        unread = _text(tokenizer, tokens[room:])
-        if len(unread) > 60:
-            unread = unread[:60] + "..."
-        notices.append(
-            f"The prompt is {len(tokens)} tokens long and the model reads {room}: "
-            f"shorten it, or it misses “{unread}”."
-        )
-    unknown = _unknown_words(tokenizer, tokens)
-    if unknown:
-        notices.append(_unknown_notice(tokenizer, unknown))
-    return notices
-
-
-def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[str]) -> str:
-    text = tokenizer.decode(tokenizer.convert_tokens_to_ids(tokens))
-    return text.replace("</w>", " ").strip()  # which some tokenizers leave in
-
-
-def _unknown_words(tokenizer: PreTrainedTokenizerBase, tokens: list[str]) -> list[str]:
-    """Words that a small vocabulary has to spell in pieces, each one once.
-
-    CLIP's own vocabulary spells rare words and knows them all the same; a small
-    one has never seen a word that it has to spell.
-    """
-    if tokenizer.vocab_size >= CLIP_VOCABULARY:
-        return []
-    added = tokenizer.get_added_vocab()
-    words, pieces = [], []
-    for token in tokens:
-        if token in added:
-            continue
-        pieces.append(token)
-        if token.endswith("</w>"):
-            word = _text(tokenizer, pieces)
-            if len(pieces) > 1 and word.isalpha() and word not in words:
-                words.append(word)
-            pieces = []
-    return words
-
-
-def _unknown_notice(tokenizer: PreTrainedTokenizerBase, unknown: list[str]) -> str:
-    words = [t for t in tokenizer.get_vocab() if t.endswith("</w>")]
-    known = [word[:-4] for word in words if len(word) > 6]
-    shown = []
-    for word in unknown[:5]:
-        near = get_close_matches(word, known, n=1, cutoff=0.8)
-        shown.append(f"“{word}”" + (f" (is it “{near[0]}”?)" if near else ""))
-    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-    noun = "this word" if len(unknown) == 1 else "these words"
-    return (
-        f"The model has never seen {noun} and will guess: {', '.join(shown)}{more}; "
-        "say it with others."
-    )
-
-
-# Form fields: https://colab.research.google.com/notebooks/forms.ipynb
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from helpers.catalogue import DEFAULT, Model
+from helpers.errors import Mistake
+from helpers.libraries import quiet
+from helpers.pipeline_folder import check_kind, check_whole, only_pickle, parts_of
 
-from helpers.forms import Mistake
-
-if TYPE_CHECKING:
-    from helpers.models import Model
-
-KNOWN = "stable-diffusion-v1-5/stable-diffusion-v1-5"  # asked whether it is there
 LORA = "pytorch_lora_weights.safetensors"  # what a LoRA's file is called
 
 
@@ -33,7 +29,7 @@ def hub_answers(timeout: float = 3.0) -> bool:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        HfApi().model_info(KNOWN, timeout=timeout)
+        HfApi().model_info(DEFAULT.id, timeout=timeout)
     except HfHubHTTPError as error:
         return error.response.status_code < 500
     except Exception:  # noqa: BLE001 - each hub version names a dead network anew
@@ -59,14 +55,21 @@ def fetch(
     Raises:
         Mistake: One sentence for whatever the hub, the net or the disk did.
     """
-    if (folder := Path(model.id)).is_dir():
-        _check_kind(model, folder, dissect)
+    folder = Path(model.id)
+    if folder.is_dir():
+        check_kind(model, folder, dissect)
         unet = [file.name for file in folder.glob("unet/*.safetensors")]
         if unet and all(".fp16" in name for name in unet):
             model = replace(model, variant="fp16")
-        _check_whole(model, folder, allow_pickle)
-        return model, folder
-    from diffusers import DiffusionPipeline
+    else:
+        model, folder = _fetch_from_hub(model, dissect, allow_pickle)
+    check_whole(model, folder, allow_pickle)
+    return model, folder
+
+
+def _fetch_from_hub(
+    model: Model, dissect: bool, allow_pickle: bool
+) -> tuple[Model, Path]:
     from huggingface_hub import hf_hub_download
 
     online = hub_answers()
@@ -75,15 +78,16 @@ def fetch(
     if not online and not cached:
         size = f" (a download of {model.download_gb} GB)" if model.download_gb else ""
         raise Mistake(
+            "offline",
             f"The hub does not answer, so “{model.name}”{size} cannot be fetched: "
-            "take pocket, or connect and run this cell again."
+            "take pocket, or connect and run this cell again.",
         )
-    here = {"revision": model.revision, "local_files_only": not online}
+    where = {"revision": model.revision, "local_files_only": not online}
     with _plain_words(model):
         for file in ("scheduler/scheduler_config.json", "model_index.json"):
-            index = hf_hub_download(model.id, file, **here)
+            index = hf_hub_download(model.id, file, **where)
         folder = Path(index).parent
-        _check_kind(model, folder, dissect)
+        check_kind(model, folder, dissect)
         if cached:
             model = replace(model, variant=cached[0])
         else:
@@ -91,21 +95,27 @@ def fetch(
         if model.lora:
             hf_hub_download(model.lora, LORA, local_files_only=not online)
         if online:
-            try:
-                with quiet(progress=True):
-                    DiffusionPipeline.download(
-                        model.id,
-                        variant=model.variant,
-                        use_safetensors=None if allow_pickle else True,
-                        revision=model.revision,
-                    )
-            except Exception:  # a hub that is busy, a bad token: perhaps all is here
-                with suppress(Mistake):
-                    _check_whole(model, folder, allow_pickle)
-                    return model, folder
-                raise
-    _check_whole(model, folder, allow_pickle)
+            _download(model, folder, allow_pickle)
     return model, folder
+
+
+def _download(model: Model, folder: Path, allow_pickle: bool) -> None:
+    """Fetches what is not here; whatever goes wrong is no matter where all is."""
+    from diffusers import DiffusionPipeline
+
+    try:
+        with quiet(progress=True):
+            DiffusionPipeline.download(
+                model.id,
+                variant=model.variant,
+                use_safetensors=None if allow_pickle else True,
+                revision=model.revision,
+            )
+    except Exception:  # a hub that is busy, a bad token: perhaps all is here
+        with suppress(Mistake):
+            check_whole(model, folder, allow_pickle)
+            return
+        raise
 
 
 def is_cached(model: Model, allow_pickle: bool = False) -> bool:
@@ -121,7 +131,7 @@ def is_cached(model: Model, allow_pickle: bool = False) -> bool:
     return any(isinstance(path, str) for path in found)
 
 
-def disk() -> Any:
+def cache_disk() -> Any:
     """The disk that models come to: bytes as ``total``, ``used`` and ``free``."""
     from huggingface_hub import constants
 
@@ -130,132 +140,75 @@ def disk() -> Any:
     return shutil.disk_usage(place)
 
 
-def _announce(model: Model, folder: Path, allow_pickle: bool) -> Model:
-    """Says how large a download is, or why there will be none.
+@dataclass(frozen=True)
+class _Weights:
+    """A file of weights on the hub."""
 
-    Returns:
-        The model; one that is not in the catalogue in half the size, if there is that.
-    """
+    part: str
+    variant: str | None
+    safe: bool
+    size: int
+
+
+def _weights_on_hub(model: Model, folder: Path) -> list[_Weights]:
+    """The files of weights of the parts that a pipeline is made of."""
     from huggingface_hub import HfApi
 
     about = HfApi().model_info(
         model.id, revision=model.revision, files_metadata=True, timeout=10
     )
-    weights = re.compile(
-        r"(\w+)/(?:diffusion_pytorch_|pytorch_)?model(\.\w+)?(?:-\d+-of-\d+)?"
+    pattern = re.compile(
+        r"(\w+)/(?:diffusion_pytorch_|pytorch_)?model(?:\.(\w+))?(?:-\d+-of-\d+)?"
         r"\.(safetensors|bin)"
     )
-    parts, files = _parts(folder), []  # (part, variant, ending, bytes)
-    for file in about.siblings:
-        found = weights.fullmatch(file.rfilename)
-        if found and found[1] in parts:
-            files.append((*found.groups(""), file.size or 0))
-    safe = {part for part, _, ending, _ in files if ending == "safetensors"}
-    pickled = {part for part, *_ in files} - safe
+    parts = parts_of(folder)
+    return [
+        _Weights(found[1], found[2], found[3] == "safetensors", file.size or 0)
+        for file in about.siblings
+        if (found := pattern.fullmatch(file.rfilename)) and found[1] in parts
+    ]
+
+
+def _announce(model: Model, folder: Path, allow_pickle: bool) -> Model:
+    """Says how large a download is, or why there will be none.
+
+    The library would find out by itself which files to take (and raise, in many words,
+    where there are none); this says beforehand how much that is, whether there is room,
+    and which parts are pickled, and takes the half size of what nobody listed.
+
+    Returns:
+        The model; one that is not in the catalogue in half the size, if there is that.
+    """
+    files = _weights_on_hub(model, folder)
+    safe = {file.part for file in files if file.safe}
+    pickled = {file.part for file in files} - safe
     if pickled and not allow_pickle:
-        raise _only_pickle(model, pickled)
+        raise only_pickle(model, pickled)
     if not model.download_gb:
         half = {
-            part
-            for part, variant, ending, _ in files
-            if variant == ".fp16" and (ending == "safetensors" or part in pickled)
+            file.part
+            for file in files
+            if file.variant == "fp16" and (file.safe or file.part in pickled)
         }
         model = replace(model, variant="fp16" if half == safe | pickled else None)
-    kind = f".{model.variant}" if model.variant else ""
-    need = sum(
-        size
-        for part, variant, ending, size in files
-        if variant == kind and ending == ("safetensors" if part in safe else "bin")
+    needed = sum(
+        file.size
+        for file in files
+        if file.variant == model.variant and file.safe == (file.part in safe)
     )
-    room = disk().free
-    if room < need:
+    room = cache_disk().free
+    if room < needed:
         raise Mistake(
-            f"“{model.name}” is {_large(need)} and the disk has room for "
-            f"{_large(room)}: delete what you do not need, or take pocket."
+            "too large",
+            f"“{model.name}” is {_large(needed)} and the disk has room for "
+            f"{_large(room)}: delete what you do not need, or take pocket.",
         )
-    print(f"Downloading {model.name}: {_large(need)}, once.")
+    print(f"Downloading {model.name}: {_large(needed)}, once.")
     return model
-
-
-def _only_pickle(model: Model, parts: Iterable[str]) -> Mistake:
-    return Mistake(
-        f"“{model.name}” has only pickle files for {', '.join(sorted(parts))}, and "
-        "they can run any program on this machine: if you trust who made them, load "
-        "it with allow_pickle=True."
-    )
 
 
 def _large(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
-
-
-def _check_kind(model: Model, folder: Path, dissect: bool) -> None:
-    """Stops a model of a kind that the notebook does not draw with."""
-    built = json.loads((folder / "model_index.json").read_text())["_class_name"]
-    built = built[-1] if isinstance(built, list) else built  # of a file of their own
-    parts_of = built.replace("Img2Img", "")  # which has the same
-    if parts_of not in ("StableDiffusionPipeline", "StableDiffusionXLPipeline"):
-        raise Mistake(
-            f"“{model.name}” is a {built}, and this course draws with Stable Diffusion "
-            "1, 2 and XL: take a name from the list."
-        )
-    schedule = folder / "scheduler" / "scheduler_config.json"
-    if not schedule.is_file():
-        raise Mistake(
-            f"“{model.name}” has no scheduler: copy it again, or take pocket."
-        )
-    predicts = json.loads(schedule.read_text()).get("prediction_type", "epsilon")
-    if dissect and (parts_of != "StableDiffusionPipeline" or predicts != "epsilon"):
-        raise Mistake(
-            f"This notebook takes the model apart, and “{model.name}” ({built}, which "
-            f"predicts {predicts}) is built otherwise: take stable-diffusion-v1-5 or "
-            "pocket."
-        )
-
-
-def _parts(folder: Path) -> list[str]:
-    """What a pipeline is made of, by name; each has its folder."""
-    index = json.loads((folder / "model_index.json").read_text())
-    return [name for name, of in index.items() if isinstance(of, list) and of[0]]
-
-
-def _check_whole(model: Model, folder: Path, allow_pickle: bool) -> None:
-    """Stops where weights are missing or damaged; a damaged download is deleted."""
-    own = folder.parent.name != "snapshots"  # not the hub's cache
-    again = "copy it again" if own else "connect and run this cell again"
-    pickled = []
-    for part in _parts(folder):
-        place = folder / part
-        if not place.is_dir():
-            raise Mistake(f"“{model.name}” has no {part}: {again}, or take pocket.")
-        if not (place / "config.json").is_file():
-            continue  # every network has one
-        weights = [*place.glob("*.safetensors")]
-        if not weights and not any(place.glob("*.bin")):
-            raise Mistake(
-                f"The {part} of “{model.name}” has no weights: {again}, or take pocket."
-            )
-        if not weights:
-            pickled.append(part)
-        for file in weights:
-            if not _opens(file):
-                if not own:
-                    file.resolve().unlink()
-                    file.unlink()
-                raise Mistake(
-                    f"{part}/{file.name} of “{model.name}” is damaged: {again}, or "
-                    "take pocket."
-                )
-    if pickled and not allow_pickle:
-        raise _only_pickle(model, pickled)
-
-
-def _opens(file: Path) -> bool:
-    try:
-        safe_open(file, "pt")
-    except (SafetensorError, OSError):
-        return False
-    return True
 
 
 @contextmanager
@@ -271,78 +224,69 @@ def _plain_words(model: Model) -> Iterator[None]:
         cause = error.__cause__  # the hub's answer, behind “it is not here either”
         if isinstance(error, LocalEntryNotFoundError):
             error = cause if isinstance(cause, HfHubHTTPError) else error
-        raise Mistake(_in_plain_words(model, error)) from None
+        raise _in_plain_words(model, error) from None
 
 
-def _in_plain_words(model: Model, error: Exception) -> str:
-    # https://huggingface.co/docs/huggingface_hub/package_reference/utilities
-    from huggingface_hub import errors
+# What the hub's errors mean to a learner, the special ones before those they are a kind
+# of: https://huggingface.co/docs/huggingface_hub/package_reference/utilities
+_ANSWERS = {
+    "GatedRepoError": (
+        "gated",
+        "“{id}” is given out after a form: fill it in at https://huggingface.co/{id}, "
+        "log in, or take stable-diffusion-v1-5.",
+    ),
+    "RevisionNotFoundError": (
+        "no revision",
+        "“{id}” has no revision “{revision}”: leave “@{revision}” away for the newest.",
+    ),
+    "RepositoryNotFoundError": (  # the hub says 401, as if one had to log in
+        "not public",
+        "The hub has no public model “{id}”: check the spelling, or take a name from "
+        "the list.",
+    ),
+    "LocalEntryNotFoundError": (
+        "incomplete",
+        "Only a part of “{name}” is here, and the hub does not answer: take pocket, or "
+        "connect and run this cell again.",
+    ),
+    "EntryNotFoundError": (
+        "not diffusers",
+        "“{id}” is not in the form that diffusers reads: take a name from the list.",
+    ),
+    401: (  # with a token, or it would be one of the above
+        "bad token",
+        "The hub does not accept the token on this machine: log out with hf auth "
+        "logout, or take HF_TOKEN away; these models need none.",
+    ),
+    403: (
+        "forbidden",
+        "The token on this machine may not read “{id}”: log out with hf auth logout, "
+        "or make one that may.",
+    ),
+    "full": (
+        "disk full",
+        "The disk is full before “{name}” is whole: delete what you do not need and "
+        "run this cell again, or take pocket.",
+    ),
+    "else": (
+        "broken off",
+        "The download of “{name}” broke off, the hub {how}: run this cell again, what "
+        "is whole stays; or take pocket.",
+    ),
+}
 
-    if isinstance(error, errors.GatedRepoError):
-        return (
-            f"“{model.id}” is given out after a form: fill it in at https://"
-            f"huggingface.co/{model.id}, log in, or take stable-diffusion-v1-5."
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return (
-            f"“{model.id}” has no revision “{model.revision}”: leave “@"
-            f"{model.revision}” away for the newest."
-        )
-    if isinstance(error, errors.RepositoryNotFoundError):
-        # The hub says 401, as if one had to log in.
-        return (
-            f"The hub has no public model “{model.id}”: check the spelling, or take a "
-            "name from the list."
-        )
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        return (
-            f"Only a part of “{model.name}” is here, and the hub does not answer: take "
-            "pocket, or connect and run this cell again."
-        )
-    if isinstance(error, errors.EntryNotFoundError):
-        return (
-            f"“{model.id}” is not in the form that diffusers reads: take a name from "
-            "the list."
-        )
+
+def _in_plain_words(model: Model, error: Exception) -> Mistake:
     status = error.response.status_code if hasattr(error, "response") else None
-    if status == 401:  # with a token, or it would be one of the above
-        return (
-            "The hub does not accept the token on this machine: log out with hf auth "
-            "logout, or take HF_TOKEN away; these models need none."
-        )
-    if status == 403:
-        return (
-            f"The token on this machine may not read “{model.id}”: log out with hf "
-            "auth logout, or make one that may."
-        )
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            f"The disk is full before “{model.name}” is whole: delete what you do not "
-            "need and run this cell again, or take pocket."
-        )
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    what: str | int = "else"
+    if known := [name for name in _ANSWERS if name in kinds]:
+        what = known[0]
+    elif status in _ANSWERS:
+        what = status
+    elif getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        what = "full"
+    kind, sentence = _ANSWERS[what]
     how = f"answers {status}" if status else f"stopped ({type(error).__name__})"
-    return (
-        f"The download of “{model.name}” broke off, the hub {how}: run this cell "
-        "again, what is whole stays; or take pocket."
-    )
-
-
-@contextmanager
-def quiet(progress: bool = False) -> Iterator[None]:
-    """Without the libraries' remarks, and progress bars; errors still come through."""
-    import diffusers
-    import transformers
-
-    logs = [diffusers.utils.logging, transformers.utils.logging]
-    before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
-    for log in logs:
-        log.set_verbosity_error()
-        if not progress:
-            log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log, (verbosity, bars) in zip(logs, before, strict=True):
-            log.set_verbosity(verbosity)
-            if bars:
-                log.enable_progress_bar()
+    about = {"id": model.id, "name": model.name, "revision": model.revision}
+    return Mistake(kind, sentence.format(**about, how=how))

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from helpers.forms import Mistake
+from helpers.errors import Mistake
 
 KEY = "settings"  # of the text chunk in a PNG file
 FONT_SIZE = 15
@@ -157,17 +157,21 @@ def open_picture(
                 upright = ImageOps.exif_transpose(image)
     except (FileNotFoundError, IsADirectoryError):
         raise Mistake(
-            f"There is no file {name} here: upload it into the notebook's folder first."
+            "no file",
+            f"There is no file {name} here: upload it into the notebook's folder "
+            "first.",
         ) from None
     except Image.DecompressionBombError:
         raise Mistake(
+            "too large",
             f"{name} has more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} million "
-            "pixels: make it smaller first."
+            "pixels: make it smaller first.",
         ) from None
     except (UnidentifiedImageError, OSError, SyntaxError):
         raise Mistake(
+            "no picture",
             f"{name} is not a picture that can be read here, or a part of it is "
-            "missing: save it again as PNG or JPEG."
+            "missing: save it again as PNG or JPEG.",
         ) from None
     return ImageOps.fit(_as_rgb(upright), box, Image.LANCZOS)
 
@@ -183,13 +187,15 @@ def open_pictures(folder: str | Path, size: int | tuple[int, int]) -> list[Image
     folder = Path(folder)
     if not folder.is_dir():
         raise Mistake(
-            f"There is no folder “{folder.name}” here: make it and put pictures in."
+            "no folder",
+            f"There is no folder “{folder.name}” here: make it and put pictures in.",
         )
     endings = Image.registered_extensions()
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in endings)
     if not files:
         raise Mistake(
-            f"The folder “{folder.name}” holds no pictures: put some into it."
+            "no pictures",
+            f"The folder “{folder.name}” holds no pictures: put some into it.",
         )
     pictures = [open_picture(file, size) for file in files]
     for picture, file in zip(pictures, files, strict=True):

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
 
-from helpers.device import GIB, Device, find_device
-from helpers.forms import Mistake
+from helpers.device import GB, Device, find_device
+from helpers.errors import Mistake
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-RESERVE_GIB = 0.5  # of a card, for what is no tensor: its context, gaps between tensors
+RESERVE_GB = 0.5  # of a card, for what is no tensor: its context, gaps between tensors
+
+NOTHING_LEFT = (
+    "The memory is full, and nothing is left to save: take fewer pictures at once, or "
+    "smaller ones, or stop what else uses it."
+)
 
 # Parts of what torch says; the last two where cuDNN finds no way with what is left.
 FULL = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
@@ -30,8 +35,8 @@ LADDER += [("model", True), ("sequential", True)]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a pipeline is fitted to a machine.
+class Savings:
+    """What a pipeline does to take less memory, and how much it takes then.
 
     Attributes:
         offload: Which networks wait in the computer's memory: ``"off"`` none,
@@ -39,8 +44,9 @@ class Plan:
             work.
         vae_tiling: The VAE works on pieces of large pictures.
         vae_slicing: It works on several pictures one after another.
-        attention_slicing: Attention is computed in pieces.
-        need_gb: What drawing takes at its most, in GiB, computed beforehand.
+        attention_slicing: Attention is computed in pieces: slower, and of use only
+            where torch has no fused attention, on Apple's chips.
+        needs_gb: What drawing takes at its most, in GB, computed beforehand.
         why: The reason, in a few words.
     """
 
@@ -48,7 +54,7 @@ class Plan:
     vae_tiling: bool
     vae_slicing: bool
     attention_slicing: bool
-    need_gb: float
+    needs_gb: float
     why: str
 
     def __str__(self) -> str:
@@ -65,7 +71,7 @@ class Plan:
         return f"{', '.join([place, *also])}: {self.why}"
 
 
-def sizes(pipe: DiffusionPipeline) -> dict[str, int]:
+def network_sizes(pipe: DiffusionPipeline) -> dict[str, int]:
     """Bytes of the parameters of every network in a pipeline, by name."""
     return {
         name: sum(p.numel() * p.element_size() for p in network.parameters())
@@ -74,7 +80,7 @@ def sizes(pipe: DiffusionPipeline) -> dict[str, int]:
     }
 
 
-def used(device: Device) -> int:
+def memory_in_use(device: Device) -> int:
     """Bytes in use now: tensors on a card, or the whole process on a CPU."""
     if device.type == "cpu":
         return psutil.Process().memory_info().rss
@@ -83,7 +89,7 @@ def used(device: Device) -> int:
     return getattr(torch, device.type).memory_allocated()
 
 
-def free(pipe: DiffusionPipeline) -> int:
+def unload(pipe: DiffusionPipeline) -> int:
     """Drops a pipeline's weights, even where variables still name the pipeline.
 
     It cannot draw afterwards, and neither can a pipeline that shares its networks.
@@ -92,21 +98,20 @@ def free(pipe: DiffusionPipeline) -> int:
         Measured bytes that the machine has back.
     """
     device = find_device()
-    before = used(device)
+    before = memory_in_use(device)
     pipe.remove_all_hooks()
-    for name in sizes(pipe):
+    for name in network_sizes(pipe):
         pipe.components[name].to("meta")  # shapes stay, numbers go
     give_back()
-    return max(before - used(device), 0)
+    return max(before - memory_in_use(device), 0)
 
 
 def give_back() -> None:
     """Gives the memory that nothing uses any more back to the machine."""
-    gc.collect()
-    device = find_device()
-    if device.type != "cpu":
-        getattr(torch, device.type).empty_cache()
-    elif sys.platform == "linux":  # whose C library keeps freed memory, unless asked
+    from diffusers.training_utils import free_memory  # takes seconds
+
+    free_memory()
+    if sys.platform == "linux":  # whose C library keeps freed memory, unless asked
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
 
 
@@ -115,7 +120,7 @@ def is_full(error: RuntimeError) -> bool:
     return any(part in str(error) for part in FULL)
 
 
-def work(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:
+def working_memory(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:
     """Bytes that the networks take while they work, on top of their weights.
 
     Counted, not guessed: ``benchmarks.fit`` follows every tensor through the networks.
@@ -141,23 +146,23 @@ def work(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:
     }
 
 
-def need(
+def memory_needed(
     pipe: DiffusionPipeline, offload: str, vae_tiling: bool, size: int, count: int
 ) -> float:
-    """GiB that drawing takes at its most, as in ``Plan``."""
-    weights, at_work = sizes(pipe), work(pipe, size, count)
+    """GB that drawing takes at its most, as in ``Savings``."""
+    weights, at_work = network_sizes(pipe), working_memory(pipe, size, count)
     stays = sum(weights.get(name, 0) for name in pipe._exclude_from_cpu_offload)
     if vae_tiling:
         tile = min(size, pipe.vae.tile_sample_min_size)
-        at_work["vae"] = work(pipe, tile, count)["vae"]
+        at_work["vae"] = working_memory(pipe, tile, count)["vae"]
         if tile < size:  # all tiles, and the picture that they are joined to
             at_work["vae"] += 2 * 3 * size**2 * pipe.vae.dtype.itemsize
     if offload == "off":
-        return (sum(weights.values()) + max(at_work.values())) / GIB
+        return (sum(weights.values()) + max(at_work.values())) / GB
     if offload == "sequential":
         weights = {name: _largest_layer(pipe.components[name]) for name in weights}
     comes = weights.keys() - pipe._exclude_from_cpu_offload  # the others stay
-    return (stays + max(weights[name] + at_work.get(name, 0) for name in comes)) / GIB
+    return (stays + max(weights[name] + at_work.get(name, 0) for name in comes)) / GB
 
 
 def _largest_layer(network: torch.nn.Module) -> int:
@@ -167,15 +172,47 @@ def _largest_layer(network: torch.nn.Module) -> int:
     )
 
 
-def plan(
+def _wishes(asked: dict[str, str]) -> dict[str, str]:
+    """Every saving, as it was asked for or "auto"."""
+    choices = {"offload": ["auto", "off", "model", "sequential"]}
+    for name in ("vae_tiling", "vae_slicing", "attention_slicing"):
+        choices[name] = ["auto", "on", "off"]
+    for name, value in asked.items():
+        if value not in choices.get(name, []):
+            takes = ", ".join(choices.get(name, choices))
+            raise Mistake("saving", f"{name} is {value!r}: take one of {takes}.")
+    return {name: asked.get(name, "auto") for name in choices}
+
+
+def _ladder(wish: dict[str, str], card: bool) -> Iterator[tuple[str, bool]]:
+    """The steps of ``LADDER`` that there are here and that the wishes allow."""
+    for offload, tiling in LADDER:
+        if offload != "off" and not card:
+            continue  # all is in the computer's own memory
+        if card and wish["offload"] not in ("auto", offload):
+            continue
+        if wish["vae_tiling"] != "auto":
+            tiling = wish["vae_tiling"] == "on"
+        yield offload, tiling
+
+
+def _why(takes: float, device: Device, wish: dict[str, str]) -> str:
+    why = f"drawing needs about {takes:.2f} of {device.memory_gb:.1f} GB"
+    card = device.type in ("cuda", "xpu")
+    if not card and wish["offload"] in ("model", "sequential"):
+        return f"{why}, and there is no card to offload from"
+    return why + ", as you asked" * any(value != "auto" for value in wish.values())
+
+
+def choose_savings(
     pipe: DiffusionPipeline,
     device: Device,
     *,
     size: int | None = None,
     count: int = 1,
-    after: Plan | None = None,
+    after: Savings | None = None,
     **asked: str,
-) -> Plan:
+) -> Savings:
     """Chooses the cheapest savings that suffice, without moving anything.
 
     https://huggingface.co/docs/diffusers/optimization/memory has all of them.
@@ -185,7 +222,7 @@ def plan(
         device: Where it is to run.
         size: Side of the pictures in pixels; None is what the model was trained for.
         count: How many pictures at once.
-        after: A plan that did not suffice: only what takes less is considered.
+        after: Savings that did not suffice: only what takes less is considered.
         **asked: ``offload``: ``"auto"``, ``"off"``, ``"model"`` or ``"sequential"``;
             ``vae_tiling``, ``vae_slicing``, ``attention_slicing``: ``"auto"``,
             ``"on"`` or ``"off"``.
@@ -193,69 +230,46 @@ def plan(
     Raises:
         Mistake: A saving that there is not, or nothing is left to save.
     """
-    choices = {"offload": ["auto", "off", "model", "sequential"]}
-    for name in ("vae_tiling", "vae_slicing", "attention_slicing"):
-        choices[name] = ["auto", "on", "off"]
-    for name, value in asked.items():
-        if value not in choices.get(name, []):
-            takes = ", ".join(choices.get(name, choices))
-            raise Mistake(f"{name} is {value!r}: take one of {takes}.")
-    wish = {name: asked.get(name, "auto") for name in choices}
-
+    wish = _wishes(asked)
     size = size or pipe.unet.config.sample_size * pipe.vae_scale_factor
     card = device.type in ("cuda", "xpu")
-    room = device.memory_gb - (RESERVE_GIB if card else 0)
-    options = []
-    for offload, tiling in LADDER:
-        if offload != "off" and not card:
-            continue  # all is in the computer's own memory
-        if card and wish["offload"] not in ("auto", offload):
-            continue
-        if wish["vae_tiling"] != "auto":
-            tiling = wish["vae_tiling"] == "on"
-        options.append((offload, tiling, need(pipe, offload, tiling, size, count)))
+    room = device.memory_gb - (RESERVE_GB if card else 0)
+    options = [
+        (offload, tiling, memory_needed(pipe, offload, tiling, size, count))
+        for offload, tiling in _ladder(wish, card)
+    ]
     if after is not None:
-        before = need(pipe, after.offload, after.vae_tiling, size, count)
+        before = memory_needed(pipe, after.offload, after.vae_tiling, size, count)
         options = [option for option in options if option[2] < before]
-        if not options:
-            raise Mistake(
-                "The memory is full, and nothing is left to save: take fewer pictures "
-                "at once, or smaller ones, or stop what else uses it."
-            )
-    fitting = [option for option in options if option[2] <= room] or options[-1:]
-    offload, tiling, takes = fitting[0]
-    why = f"drawing needs about {takes:.2f} of {device.memory_gb:.1f} GB"
-    if not card and wish["offload"] in ("model", "sequential"):
-        why += ", and there is no card to offload from"
-    elif any(value != "auto" for value in asked.values()):
-        why += ", as you asked"
-    slicing = wish["attention_slicing"]
-    return Plan(
+    if not options:
+        raise Mistake("memory full", NOTHING_LEFT)
+    enough = [option for option in options if option[2] <= room]
+    offload, tiling, takes = (enough or options[-1:])[0]
+    wanted = ("on", "auto") if device.type == "mps" else ("on",)
+    return Savings(
         offload,
         tiling,
         vae_slicing=wish["vae_slicing"] != "off",  # costs nothing
-        # Slower, and of use only where torch has no fused attention: on Apple's chips.
-        attention_slicing=slicing == "on"
-        or (slicing == "auto" and device.type == "mps"),
-        need_gb=takes,
-        why=why,
+        attention_slicing=wish["attention_slicing"] in wanted,
+        needs_gb=takes,
+        why=_why(takes, device, wish),
     )
 
 
-def fit(pipe: DiffusionPipeline, device: Device, **wishes: Any) -> Plan:
+def apply_savings(pipe: DiffusionPipeline, device: Device, **wishes: Any) -> Savings:
     """Moves a pipeline to a device with the savings that it needs there.
 
-    Where others use the device too, so that it has no room, the next plan is taken.
+    Where others use the device too, so that it has no room, the next saving is taken.
 
     Args:
         pipe: The pipeline; a second call undoes what the first one chose.
         device: Where it shall run.
-        **wishes: As in ``plan``.
+        **wishes: As in ``choose_savings``.
 
     Raises:
-        Mistake: As in ``plan``.
+        Mistake: As in ``choose_savings``.
     """
-    chosen = plan(pipe, device, **wishes)
+    chosen = choose_savings(pipe, device, **wishes)
     try:
         _move(pipe, device, chosen)
     except RuntimeError as error:
@@ -264,10 +278,10 @@ def fit(pipe: DiffusionPipeline, device: Device, **wishes: Any) -> Plan:
     else:
         return chosen
     give_back()
-    return fit(pipe, device, **wishes | {"after": chosen})
+    return apply_savings(pipe, device, **wishes | {"after": chosen})
 
 
-def _move(pipe: DiffusionPipeline, device: Device, chosen: Plan) -> None:
+def _move(pipe: DiffusionPipeline, device: Device, chosen: Savings) -> None:
     pipe.remove_all_hooks()  # of an earlier offload, which would undo the next line
     if chosen.offload == "model":
         pipe.enable_model_cpu_offload(device=device.type)

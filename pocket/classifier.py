@@ -16,15 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from helpers.device import Device
+from helpers.processes import processes, rank
 from pocket import world
 from pocket.train import (
-    Machine,
     Recipe,
+    autocast,
     draw_pictures,
-    find_machine,
+    find_training_device,
     on_every_core,
-    processes,
-    rank,
     run,
     to_tensor,
     wait_for_all,
@@ -104,10 +104,9 @@ def load_classifier(path: Path = WEIGHTS) -> Classifier:
 def judge(classifier: Classifier, pictures: np.ndarray) -> dict[str, torch.Tensor]:
     """Log probabilities by part of the prompt, for uint8 (count, 128, 128, 3)."""
     device = next(classifier.parameters()).device
-    machine = Machine(device, torch.float32)
     said: dict[str, list[torch.Tensor]] = {}
     for i in range(0, len(pictures), 64):
-        out = classifier(to_tensor(pictures[i : i + 64], machine))
+        out = classifier(to_tensor(pictures[i : i + 64], device))
         for part, logits in out.items():
             said.setdefault(part, []).append(F.log_softmax(logits, -1).cpu())
     return {part: torch.cat(logs) for part, logs in said.items()}
@@ -133,7 +132,7 @@ def soften(x: torch.Tensor, rng: random.Random) -> torch.Tensor:
     return (x + rng.uniform(0, 0.2) * blotches).clamp(-1, 1)
 
 
-def train_classifier(machine: Machine, steps: int, begin_from: str = "") -> None:
+def train_classifier(device: Device, steps: int, begin_from: str = "") -> None:
     """Train on renders of its own seed and on the training set's; write the weights.
 
     Its own show the held-out subjects as well: it has to know what textual inversion
@@ -141,7 +140,7 @@ def train_classifier(machine: Machine, steps: int, begin_from: str = "") -> None
     is harder to learn. The pictures are softened, but never by the VAE it will judge.
 
     Args:
-        machine: Where.
+        device: Where.
         steps: Of 64 pictures.
         begin_from: A file of weights to go on from, or "" for nothing.
     """
@@ -159,14 +158,14 @@ def train_classifier(machine: Machine, steps: int, begin_from: str = "") -> None
     classifier = Classifier()
     if begin_from:
         classifier.load_state_dict(load_file(begin_from))
-    classifier = classifier.to(machine.device)
+    classifier = classifier.to(device.type)
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         picks = rng.choices(range(len(specs)), rare, k=BATCH // processes())
-        x = to_tensor(np.stack([images[i] for i in picks]), machine)
+        x = to_tensor(np.stack([images[i] for i in picks]), device.type)
         x = soften(x, rng)
         classifier.train()
-        with machine.autocast():
+        with autocast(device):
             said = classifier(x)
         want = {k: v[picks].to(x.device) for k, v in labels.items()}
         return sum(F.cross_entropy(said[k].float(), want[k]) for k in want)
@@ -187,7 +186,7 @@ def main() -> None:
     a = parser.parse_args()
     on_every_core(
         "pocket.classifier",
-        lambda: train_classifier(find_machine(), a.steps, a.begin_from),
+        lambda: train_classifier(find_training_device(), a.steps, a.begin_from),
     )
 
 

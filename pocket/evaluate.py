@@ -18,10 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import distributed
 from tqdm import tqdm
 
+from helpers.images import grid
+from helpers.processes import processes, rank
 from pocket import world
 from pocket.architecture import MODEL_DIR
 from pocket.classifier import (
@@ -34,7 +36,7 @@ from pocket.classifier import (
     labels_of,
     load_classifier,
 )
-from pocket.train import Machine, on_every_core, processes, rank, to_tensor
+from pocket.train import on_every_core, to_tensor
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -201,24 +203,9 @@ def recognised(
 def contact_sheet(
     pictures: np.ndarray, captions: Sequence[str], columns: int
 ) -> Image.Image:
-    """Lay pictures out in rows, each with its caption underneath, wrapped."""
-    cell, text = world.SIZE + 8, 40
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * cell, rows * (cell + text)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        x, y = i % columns * cell + 4, i // columns * (cell + text) + 4
-        sheet.paste(Image.fromarray(picture), (x, y))
-        lines, line = [], ""
-        for word in caption.split():
-            if draw.textlength(f"{line} {word}".strip()) > world.SIZE:
-                lines, line = [*lines, line], word
-            else:
-                line = f"{line} {word}".strip()
-        draw.multiline_text(
-            (x, y + world.SIZE + 2), "\n".join([*lines, line][:4]), "black"
-        )
-    return sheet
+    """Lay pictures out in rows, each with its caption underneath, in few colours."""
+    images = [Image.fromarray(picture) for picture in pictures]
+    return grid(images, columns, captions, side=world.SIZE).quantize(192)
 
 
 def draw_lessons(pipe: DiffusionPipeline) -> Path:
@@ -227,17 +214,16 @@ def draw_lessons(pipe: DiffusionPipeline) -> Path:
     pictures = generate(pipe, prompts, [0, 1] * len(LESSON_PROMPTS))
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / "lessons.png"
-    contact_sheet(pictures, prompts, 8).quantize(192).save(path, optimize=True)
+    contact_sheet(pictures, prompts, 8).save(path, optimize=True)
     return path
 
 
 def through_vae(pipe: DiffusionPipeline, pictures: np.ndarray) -> np.ndarray:
     """Encode and decode pictures: as good as any that the U-Net can ask for."""
-    machine = Machine(pipe.device, torch.float32)
     out = []
     with torch.no_grad():
         for i in range(0, len(pictures), 32):
-            x = to_tensor(pictures[i : i + 32], machine)
+            x = to_tensor(pictures[i : i + 32], pipe.device)
             y = pipe.vae.decode(pipe.vae.encode(x).latent_dist.mode()).sample
             out.append(pipe.image_processor.postprocess(y, output_type="np"))
     return (np.concatenate(out) * 255).round().astype(np.uint8)
@@ -326,7 +312,7 @@ def draw_worst(
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / "worst.png"
     sheet = contact_sheet(made[worst], [prompts[i] for i in worst], 5)
-    sheet.quantize(192).save(path, optimize=True)
+    sheet.save(path, optimize=True)
     return path
 
 

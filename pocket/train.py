@@ -15,22 +15,22 @@ sees what an unbroken one would have seen.
 """
 
 import argparse
-import copy
 import json
 import math
 import multiprocessing
 import os
 import random
-import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file
@@ -39,6 +39,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
+from helpers.device import Device, find_device
+from helpers.processes import join_processes, processes, rank
+from helpers.training import Training
 from pocket import world
 from pocket.architecture import (
     MAX_TOKENS,
@@ -54,7 +57,6 @@ from pocket.architecture import (
 )
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-SECONDS_BETWEEN_CHECKPOINTS = 120
 
 
 @dataclass(frozen=True)
@@ -89,27 +91,15 @@ class Recipe:
     ema: float = 0.999
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where the training runs and in which precision its matrix products are."""
-
-    device: torch.device
-    dtype: torch.dtype
-
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, self.dtype, enabled=self.dtype != torch.float32
-        )
-
-
-def find_machine() -> Machine:
-    """CUDA if there is one; bfloat16 where a matrix product is faster in it."""
-    if torch.cuda.is_available():
+def find_training_device() -> Device:
+    """The fastest device, and bfloat16 where a matrix product is faster in it."""
+    device = find_device()
+    if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Machine(torch.device("cuda"), torch.bfloat16 if fast else torch.float32)
+        return replace(device, dtype=torch.bfloat16 if fast else torch.float32)
 
     def seconds(dtype: torch.dtype) -> float:
-        a, best = torch.ones(1024, 1024, dtype=dtype), math.inf
+        a, best = torch.ones(1024, 1024, dtype=dtype, device=device.type), math.inf
         for _ in range(10):  # the best of ten, as something else may be running
             start = time.perf_counter()
             a @ a
@@ -117,35 +107,20 @@ def find_machine() -> Machine:
         return best
 
     fast = seconds(torch.bfloat16) < 0.7 * seconds(torch.float32)
-    return Machine(torch.device("cpu"), torch.bfloat16 if fast else torch.float32)
+    return replace(device, dtype=torch.bfloat16 if fast else torch.float32)
+
+
+def autocast(device: Device) -> torch.autocast:
+    """Matrix products in the device's numbers, everything else in float32."""
+    return torch.autocast(
+        device.type, device.dtype, enabled=device.dtype != torch.float32
+    )
 
 
 def origin(recipe: Recipe) -> dict[str, Any]:
-    """What a checkpoint has to have in common with the training that takes it up."""
+    """What makes a training another one, whatever its stages' numbers of steps."""
     names = ("begin_from", "seed", "pictures", "pairs", "worn")
     return {name: getattr(recipe, name) for name in names}
-
-
-def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Any]:
-    """Read a checkpoint.
-
-    Raises:
-        SystemExit: It comes from another training.
-    """
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    if state["origin"] != origin(recipe):
-        options: list[str] = []
-        for name, value in state["origin"].items():
-            options += [f"--{name.replace('_', '-')}", str(value)]
-        raise SystemExit(
-            f"{path} is from a training with {shlex.join(options)}: give the same "
-            "options, or move the folder away to begin anew."
-        )
-    return state
-
-
-def generator(*key: int | str) -> random.Random:
-    return random.Random("/".join(map(str, key)))
 
 
 def begin(module: nn.Module, recipe: Recipe, part: str) -> nn.Module:
@@ -157,37 +132,6 @@ def begin(module: nn.Module, recipe: Recipe, part: str) -> nn.Module:
         files = sorted((Path(recipe.begin_from) / part).glob("*.safetensors"))
         module.load_state_dict(load_file(files[0]), strict=False)
     return module
-
-
-def rank() -> int:
-    """The number of this process among those that share the work."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def processes() -> int:
-    """How many processes share the work."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
-def from_first(flag: bool) -> bool:
-    """What the first process says, in all of them."""
-    if processes() > 1:
-        said = torch.tensor(float(flag))
-        distributed.broadcast(said, 0)
-        flag = bool(said)
-    return flag
-
-
-def average_gradients(module: nn.Module) -> None:
-    """Give every process the mean of all processes' gradients."""
-    if processes() > 1:
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients])
-        distributed.all_reduce(flat)
-        flat /= processes()
-        parts = flat.split([g.numel() for g in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
 
 
 class Optimizer:
@@ -202,7 +146,9 @@ class Optimizer:
     The module's convolutions have to lie in memory as channels_last.
     """
 
-    def __init__(self, module: nn.Module, rate: float) -> None:
+    def __init__(
+        self, module: nn.Module, rate: float, weights: Sequence[nn.Parameter]
+    ) -> None:
         layers = [m for m in module.modules() if not isinstance(m, nn.Embedding)]
         self.weights = [
             p
@@ -215,7 +161,7 @@ class Optimizer:
         self.matrices = [nn.Parameter(self._matrix(p.data)) for p in self.weights]
         chosen = set(self.weights)
         self.adam = torch.optim.AdamW(
-            [p for p in module.parameters() if p not in chosen],
+            [p for p in weights if p not in chosen],
             rate,
             (0.9, 0.99),
             weight_decay=0.01,
@@ -235,9 +181,9 @@ class Optimizer:
             weight = weight.permute(0, 2, 3, 1)
         return weight.view(len(weight), -1)
 
-    def set_rate(self, rate: float) -> None:
-        for group in (*self.adam.param_groups, *self.muon.param_groups):
-            group["lr"] = rate
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [*self.adam.param_groups, *self.muon.param_groups]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -284,99 +230,43 @@ def run(
     recipe: Recipe,
     decay: float = 0.3,
 ) -> nn.Module:
-    """Train one stage, resuming from its checkpoint; return its moving average.
-
-    The learning rate warms up over 100 steps, stays, and falls to nothing over the last
-    ``decay`` of the steps. Losses go to ``<stage>.jsonl`` beside the checkpoint, with
-    the hours spent so far.
+    """Train one stage, going on from its checkpoint; return its moving average.
 
     Args:
-        stage: Name of the checkpoint and of the log.
+        stage: Name of the checkpoint.
         trained: What is trained, on its device.
         loss_of: Gives the loss of one step from that step's random numbers.
         steps: Optimiser steps in all.
-        rate: Highest learning rate.
+        rate: Highest learning rate; it warms up over 100 steps.
         recipe: For the seed and the moving average.
         decay: Share of the steps over which the rate falls.
 
     Returns:
         A copy of ``trained`` with the exponential moving average of its weights.
     """
-    CHECKPOINTS.mkdir(exist_ok=True)
-    path, log_path = CHECKPOINTS / f"{stage}.pt", CHECKPOINTS / f"{stage}.jsonl"
     trained.to(memory_format=torch.channels_last)
-    average = copy.deepcopy(trained).requires_grad_(False)
-    optimizer = Optimizer(trained, rate)
-    step, seconds = 0, 0.0
-    if path.exists():
-        state = load_checkpoint(path, recipe)
-        step, seconds = state["step"], state["seconds"]
-        trained.load_state_dict(state["trained"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-
-    def save() -> None:
-        optimizer_state = optimizer.state_dict()
-        if rank() > 0:
-            return
-        state = {
-            "origin": origin(recipe),
-            "step": step,
-            "seconds": seconds + time.perf_counter() - start,
-            "trained": trained.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer_state,
-        }
-        torch.save(state, path.with_suffix(".tmp"))
-        os.replace(path.with_suffix(".tmp"), path)  # never half a checkpoint
-
-    start = saved = time.perf_counter()
-    bar = tqdm(
-        total=steps,
-        initial=step,
-        desc=stage,
-        mininterval=5,
-        smoothing=0.05,
-        disable=rank() > 0,
+    training = Training(
+        dict(trained.named_parameters()),
+        CHECKPOINTS / stage,
+        steps=steps,
+        learning_rate=rate,
+        warmup=100,
+        decay=decay,
+        clip=1.0,
+        average=recipe.ema,
+        optimizer=partial(Optimizer, trained, rate),
+        buffers=dict(trained.named_buffers()),
+        **origin(recipe),
     )
-    recent: list[float] = []
-    averaged = [p for p in average.parameters()]
-    while step < steps:
-        factor = min(1.0, (step + 1) / 100, (steps - step) / (decay * steps))
-        optimizer.set_rate(rate * factor)
-        key = (recipe.seed, stage, step, rank())
-        torch.manual_seed(hash_of(*key))
-        loss = loss_of(generator(*key))
-        trained.zero_grad()
-        loss.backward()
-        average_gradients(trained)
-        nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
-        optimizer.step()
-        keep = min(recipe.ema, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(averaged, list(trained.parameters()), 1 - keep)
-        step += 1
-        recent.append(loss.item())
-        bar.update()
-        if rank() == 0 and (step % 50 == 0 or step == steps):
-            mean = sum(recent) / len(recent)
-            hours = (seconds + time.perf_counter() - start) / 3600
-            with log_path.open("a") as log:
-                log.write(
-                    json.dumps({"step": step, "loss": mean, "hours": hours}) + "\n"
-                )
-            bar.set_postfix(loss=f"{mean:.4f}")
-            recent.clear()
-        due = time.perf_counter() - saved > SECONDS_BETWEEN_CHECKPOINTS
-        if step == steps or from_first(due):
-            save()
-            saved = time.perf_counter()
-    bar.close()
-    return average.eval()
+    for _, generator in training:
+        number = torch.randint(2**62, (), generator=generator).item()
+        torch.manual_seed(number)
+        training.learn(loss_of(random.Random(number)))
+    return training.averaged(trained)
 
 
 def hash_of(*key: int | str) -> int:
-    return generator(*key).getrandbits(62)
+    return random.Random("/".join(map(str, key))).getrandbits(62)
 
 
 # --- 1: pictures --------------------------------------------------------------------
@@ -426,9 +316,9 @@ def draw_pictures(
     return np.load(path, mmap_mode="r"), specs
 
 
-def to_tensor(pictures: np.ndarray, machine: Machine) -> torch.Tensor:
+def to_tensor(pictures: np.ndarray, device: str | torch.device) -> torch.Tensor:
     """uint8 (batch, height, width, 3) to floats -1 to 1, (batch, 3, height, width)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).to(machine.device)
+    tensor = torch.from_numpy(np.array(pictures)).to(device)
     return tensor.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -439,11 +329,11 @@ def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
 
 
-def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Module:
+def train_vae(recipe: Recipe, device: Device, pictures: np.ndarray) -> nn.Module:
     """L1 and squares on pixels, L1 on their differences, and a very light KL term."""
     torch.manual_seed(recipe.seed)
     vae = begin(make_vae(), recipe, "vae")
-    vae = vae.to(machine.device)
+    vae = vae.to(device.type)
     room = world.SIZE - recipe.vae_crop
 
     def loss_of(rng: random.Random) -> torch.Tensor:
@@ -455,8 +345,8 @@ def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Modu
                 rng.randrange(0, room + 1, world.GRID),
             )
             crops.append(pictures[i, y : y + recipe.vae_crop, x : x + recipe.vae_crop])
-        image = to_tensor(np.stack(crops), machine)
-        with machine.autocast():
+        image = to_tensor(np.stack(crops), device.type)
+        with autocast(device):
             posterior = vae.encode(image).latent_dist
             decoded = vae.decode(posterior.sample()).sample.float()
         loss = F.l1_loss(decoded, image)
@@ -472,32 +362,36 @@ def train_vae(recipe: Recipe, machine: Machine, pictures: np.ndarray) -> nn.Modu
 
 @torch.no_grad()
 def encode_pictures(
-    recipe: Recipe, machine: Machine, vae: nn.Module, pictures: np.ndarray
+    recipe: Recipe, device: Device, vae: nn.Module, pictures: np.ndarray
 ) -> torch.Tensor:
     """Encode every picture once, centre the VAE's latents, and keep them on disk.
 
     Returns:
         Latents of mean 0 and deviation 1 per channel, float16 (count, 4, 16, 16).
     """
-    path = CHECKPOINTS / "latents.pt"
+    weights = torch.cat([p.detach().flatten().cpu() for p in vae.parameters()])
+    digest = sha256(weights.numpy().tobytes()).hexdigest()[:8]
+    path = CHECKPOINTS / f"latents-{recipe.seed}-{digest}.pt"
     if path.exists():
-        state = load_checkpoint(path, recipe)
+        state = torch.load(path, weights_only=True)
         vae.load_state_dict(state["vae"])
         return state["latents"]
     latents = torch.zeros(len(pictures), 4, 16, 16)
     starts = range(50 * rank(), len(pictures), 50 * processes())
     for i in tqdm(starts, "encode", mininterval=5, disable=rank() > 0):
-        with machine.autocast():
-            mean = vae.encode(to_tensor(pictures[i : i + 50], machine)).latent_dist.mean
+        with autocast(device):
+            mean = vae.encode(
+                to_tensor(pictures[i : i + 50], device.type)
+            ).latent_dist.mean
         latents[i : i + 50] = mean.float().cpu()
     if processes() > 1:
         distributed.all_reduce(latents)  # everybody else's are zeros
     mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    centre_latents(vae, mean.to(machine.device), std.to(machine.device))
+    centre_latents(vae, mean.to(device.type), std.to(device.type))
     latents = ((latents - mean[:, None, None]) / std[:, None, None]).half()
     if rank() == 0:
         state = {"vae": vae.state_dict(), "latents": latents}
-        torch.save(state | {"origin": origin(recipe)}, path)
+        torch.save(state, path)
     return latents
 
 
@@ -505,13 +399,13 @@ def encode_pictures(
 
 
 def train_text(
-    recipe: Recipe, machine: Machine, latents: torch.Tensor, specs: list[world.Spec]
+    recipe: Recipe, device: Device, latents: torch.Tensor, specs: list[world.Spec]
 ) -> Contrast:
     """CLIP's loss: in a batch, each caption finds its picture and vice versa."""
     torch.manual_seed(recipe.seed)
     tokenizer = make_tokenizer(world.words())
     text_encoder = begin(make_text_encoder(tokenizer), recipe, "text_encoder")
-    contrast = Contrast(text_encoder).to(machine.device)
+    contrast = Contrast(text_encoder).to(device.type)
     # The same subject on the same background side by side, so that a batch cannot be
     # told apart by these alone, and small things have to be noticed too.
     alike = sorted(
@@ -533,9 +427,9 @@ def train_text(
         ).input_ids
         batch = latents[picks].float()
         batch = batch + 0.1 * torch.randn_like(batch)
-        with machine.autocast():
-            scores = contrast(batch.to(machine.device), ids.to(machine.device)).float()
-        same = torch.arange(len(picks), device=machine.device)
+        with autocast(device):
+            scores = contrast(batch.to(device.type), ids.to(device.type)).float()
+        same = torch.arange(len(picks), device=device.type)
         return (F.cross_entropy(scores, same) + F.cross_entropy(scores.T, same)) / 2
 
     trained = run(
@@ -615,7 +509,7 @@ def make_heard(
 
 def train_unet(
     recipe: Recipe,
-    machine: Machine,
+    device: Device,
     latents: torch.Tensor,
     specs: list[world.Spec],
     text_encoder: nn.Module,
@@ -632,11 +526,11 @@ def train_unet(
     torch.manual_seed(recipe.seed)
     tokenizer = make_tokenizer(world.words())
     unet = begin(make_unet(), recipe, "unet")
-    unet = unet.to(machine.device)
-    if machine.device.type == "cpu":  # SDPA's backward pass in bfloat16 is slow on CPUs
+    unet = unet.to(device.type)
+    if device.type == "cpu":  # SDPA's backward pass in bfloat16 is slow on CPUs
         unet.set_attn_processor(AttnProcessor())
-    text_encoder = text_encoder.to(machine.device).eval().requires_grad_(False)
-    alpha_bar = make_scheduler().alphas_cumprod.to(machine.device)
+    text_encoder = text_encoder.to(device.type).eval().requires_grad_(False)
+    alpha_bar = make_scheduler().alphas_cumprod.to(device.type)
     weights = (1 / alpha_bar).clamp(max=recipe.weight_cap)
     weights = weights / weights.mean()
 
@@ -654,15 +548,15 @@ def train_unet(
             max_length=MAX_TOKENS,
             return_tensors="pt",
         ).input_ids
-        clean = latents[picks].float().to(machine.device)
+        clean = latents[picks].float().to(device.type)
         noise = torch.randn_like(clean)
         t = ((torch.arange(n) + torch.rand(n)) / n * len(alpha_bar)).long()
-        t = t.clamp(max=len(alpha_bar) - 1).to(machine.device)
+        t = t.clamp(max=len(alpha_bar) - 1).to(device.type)
         a = alpha_bar[t][:, None, None, None]
         noisy = a.sqrt() * clean + (1 - a).sqrt() * noise
-        with machine.autocast():
+        with autocast(device):
             with torch.no_grad():
-                text = text_encoder(ids.to(machine.device)).last_hidden_state
+                text = text_encoder(ids.to(device.type)).last_hidden_state
             noise_pred = unet(noisy, t, text).sample.float()
         each = F.mse_loss(noise_pred, noise, reduction="none").mean((1, 2, 3))
         return (each * weights[t]).mean()
@@ -673,17 +567,17 @@ def train_unet(
 
 def train(recipe: Recipe) -> None:
     """Run all four stages and write ``pocket/model``."""
-    machine = find_machine()
+    device = find_training_device()
     first = rank() == 0
     if first:
-        print(f"Training on {machine.device}, matrix products in {machine.dtype}.")
+        print(f"Training on {device.type}, matrix products in {device.dtype}.")
         draw_pictures(recipe)
     wait_for_all()
     pictures, specs = draw_pictures(recipe)
-    vae = train_vae(recipe, machine, pictures)
-    latents = encode_pictures(recipe, machine, vae, pictures)
-    contrast = train_text(recipe, machine, latents, specs)
-    unet = train_unet(recipe, machine, latents, specs, contrast.text_encoder)
+    vae = train_vae(recipe, device, pictures)
+    latents = encode_pictures(recipe, device, vae, pictures)
+    contrast = train_text(recipe, device, latents, specs)
+    unet = train_unet(recipe, device, latents, specs, contrast.text_encoder)
     if first:
         tokenizer = make_tokenizer(world.words())
         parts = (m.cpu() for m in (vae, contrast.text_encoder, unet))
@@ -698,24 +592,25 @@ def wait_for_all() -> None:
 
 
 def on_every_core(module: str, job: Callable[[], object]) -> None:
-    """Run ``job`` once on a GPU, or in one process for each core of the CPU.
+    """Run ``job`` once on a GPU, or in one process for each core of the CPU, up to 8.
 
     Args:
         module: The module whose command line is being run, to start it again.
         job: What the processes do together.
     """
-    cores = os.cpu_count() or 1
+    cores = len(psutil.Process().cpu_affinity())  # fewer than there are, in a container
+    count = max(n for n in (1, 2, 4, 8) if n <= cores)  # every batch is divided evenly
     if "RANK" in os.environ:  # one of several
         torch.set_num_threads(1)
-        distributed.init_process_group("gloo", timeout=timedelta(hours=2))
+        join_processes()
         job()
         distributed.destroy_process_group()
-    elif torch.cuda.is_available() or cores == 1:
+    elif torch.cuda.is_available() or count == 1:
         job()
     else:
         launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
         again = ("-m", module, *sys.argv[1:])
-        os.execv(sys.executable, [sys.executable, *launch, str(cores), *again])
+        os.execv(sys.executable, [sys.executable, *launch, str(count), *again])
 
 
 def main() -> None:

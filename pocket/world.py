@@ -433,12 +433,14 @@ def _background(name: str, rng: random.Random) -> Image.Image:
         d.ellipse((x + 8, 14 + j, x + 15, 21 + j), fill=(226, 214, 168))
         d.ellipse((x + 20, 24 + j, x + 29, 33 + j), fill=(226, 214, 168))
         d.ellipse((-40, 96, 168, 190), fill=(18, 26, 40))
-    else:  # rug
+    elif name == "rug":
         picture = _gradient((246, 236, 216), (236, 222, 196))
         d = ImageDraw.Draw(picture)
         d.rectangle((0, 78, SIZE, SIZE), fill=(176, 130, 86))
         d.ellipse((4, 82 + j, 124, 124 + j), fill=(240, 110, 160))
         d.ellipse((14, 87 + j, 114, 119 + j), outline=(255, 190, 215), width=3)
+    else:
+        raise ValueError(f"{name} is not drawn yet: add it here")
     return picture
 
 
@@ -590,7 +592,8 @@ def _stylise(
         picture.paste((255, 255, 255), mask=_outline(alpha, 3))
         picture.paste(body, mask=alpha)
         return picture
-    # comic: flat colours, thick outlines
+    if style != "comic":
+        raise ValueError(f"{style} is not drawn yet: add it here")
     picture = background.copy()
     picture.paste((0, 0, 0), mask=_outline(alpha, 3))
     picture.paste(body.point(lambda v: v // 64 * 64 + 32), mask=alpha)

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_hub import SENTENCES, check, listen
-from test_notebooks import NOTEBOOKS, lowest, shown_text
-from test_tools import git_answers_with
+from course import NOTEBOOKS, ROOT, git_answers_with, lowest, shown_text
+from filelock import FileLock
+from hub_server import SENTENCES, check, listen
 
 from helpers import REPO, TAG
 from tools.badges import setup_cell
 from tools.notebooks import fill
 
-ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = {
     "accelerate": "1.14.0",
     "diffusers": "0.39.0",
@@ -85,7 +84,21 @@ def get(key):
 @pytest.fixture(scope="session")
 def colab(tmp_path_factory):
     """The Python of an environment like Colab's, and the variables of its kernels."""
-    folder = tmp_path_factory.mktemp("colab")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one environment for all workers
+        folder = folder.parent
+    with FileLock(folder / "colab.lock"):
+        if not (folder / "colab" / "whole").exists():
+            make_environment(folder / "colab")
+            (folder / "colab" / "whole").touch()
+    folder /= "colab"
+    variables = {"IPYTHONDIR": str(folder / "ipython"), "HF_HUB_OFFLINE": "1"}
+    environment = {k: v for k, v in os.environ.items() if k != "COURSE"} | variables
+    return folder / "venv" / "bin" / "python", environment
+
+
+def make_environment(folder: Path) -> None:
+    """Makes it, or skips the test where pip cannot have Colab's versions."""
     make = [sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")]
     subprocess.run(make, check=True)
     python = folder / "venv" / "bin" / "python"
@@ -107,8 +120,6 @@ def colab(tmp_path_factory):
     (profile / "ipython_kernel_config.py").write_text(
         'get_config().IPKernelApp.kernel_class = "google.colab._kernel.Kernel"\n'
     )
-    variables = {"IPYTHONDIR": str(profile.parent), "HF_HUB_OFFLINE": "1"}
-    return python, {k: v for k, v in os.environ.items() if k != "COURSE"} | variables
 
 
 def execute(colab, notebook, folder: Path, cwd: Path = ROOT, **variables: str):
@@ -125,7 +136,9 @@ def execute(colab, notebook, folder: Path, cwd: Path = ROOT, **variables: str):
     )
     done = subprocess.run(
         [python, "-c", code, file, cwd],
-        env=environment | {"PYTHONPATH": str(ROOT)} | variables,
+        env=environment
+        | {"PYTHONPATH": str(ROOT), "COURSE_OUT": str(folder)}
+        | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -146,6 +159,7 @@ print(type(get_ipython()), "google.colab" in sys.modules)
 """
 
 
+@pytest.mark.seconds(60)
 def test_set_up_changes_nothing_that_colab_has_loaded(colab, tmp_path):
     """In an empty folder: it clones the course, and raises torchao, and only that."""
     hub = tmp_path / "hub" / REPO
@@ -174,6 +188,7 @@ def test_set_up_changes_nothing_that_colab_has_loaded(colab, tmp_path):
     assert "Model: pocket" in last and "T4 GPU gives one" in last
 
 
+@pytest.mark.seconds(10)
 @pytest.mark.parametrize(
     "error", ["SecretNotFoundError", "NotebookAccessError", "TimeoutException", "Error"]
 )
@@ -189,6 +204,7 @@ def test_no_secret_is_no_obstacle(colab, tmp_path, error):
     assert "True None" in shown_text(ran) and "Model: pocket" in shown_text(ran)
 
 
+@pytest.mark.seconds(60)
 def test_the_hub_and_its_faults(colab, tmp_path):
     execute(colab, cells(setup_cell()), tmp_path)
     python, environment = colab
@@ -203,6 +219,7 @@ def test_the_hub_and_its_faults(colab, tmp_path):
     assert said["pickle allowed"] == said["pickle cached"] == "fault/trusted"
 
 
+@pytest.mark.seconds(25)
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_runs_with_the_versions_of_colab(colab, tmp_path, file):
     notebook = fill(nbformat.read(file, as_version=4), lowest)

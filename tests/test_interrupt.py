@@ -46,9 +46,9 @@ def test_a_picture_that_is_stopped(run):
 
 TRAIN = """\
 import torch
-from helpers import finetune
-from helpers.finetune import Training
-finetune.SECONDS_BETWEEN_SAVES = 0
+from helpers import training as engine
+from helpers.training import Training
+engine.SECONDS_BETWEEN_SAVES = 0
 weight = torch.nn.Parameter(torch.zeros(3))
 training = Training({{"w": weight}}, {path!r}, steps={steps}, learning_rate=0.1)
 for step, generator in training:

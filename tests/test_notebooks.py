@@ -1,121 +1,100 @@
 """Notebooks: each runs from end to end, and lies in the repository as it should."""
 
-import os
 import re
-import time
-from copy import deepcopy
-from functools import cache
-from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat import NotebookNode
+from course import (
+    FOLDER,
+    NOTEBOOKS,
+    ROOT,
+    cells,
+    default,
+    highest,
+    lowest,
+    pictures,
+    read,
+    run,
+    shown_text,
+)
+from lessons import CLAIMS
 
-from helpers.forms import Field, fields
-from helpers.models import CATALOGUE
+from helpers.forms import fields
 from tools.badges import BADGE, badge, setup_cell
-from tools.execute import IMAGE, Run, execute, render
-from tools.notebooks import CELL_METADATA, fill
+from tools.execute import IMAGE, render
+from tools.notebooks import CELL_METADATA
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PAGES = [ROOT / "README.md", ROOT / "colab_badges.md"]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 WORDS, WIDTH = 120, 88
-STARTED = time.time()
+TRAINS = {"05": 130, "06": 220}  # seconds with its own values, of those that train
 
 every_notebook = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 
 
-def read(file: Path) -> NotebookNode:
-    return nbformat.read(file, as_version=4)
-
-
-def cells(file: Path, kind: str) -> list[NotebookNode]:
-    return [cell for cell in read(file).cells if cell.cell_type == kind]
-
-
-def default(field: Field) -> object:
-    return field.default
-
-
-def lowest(field: Field) -> object:
-    return field.lowest
-
-
-def highest(field: Field) -> object:
-    """As the field has it; of a list of models, the last that needs no download.
-
-    A slider that stands at its highest is put at its lowest: with the notebook's own
-    values it was at its highest already, and training for so long costs minutes.
-    """
-    if field.kind == "slider" and field.default == field.highest:
-        return field.lowest
-    here = [o for o in field.options if o not in CATALOGUE or o == "pocket"]
-    return here[-1] if here else field.highest
-
-
-def run(file: Path, value, times: int = 1) -> Run:
-    """Executes a notebook, off line, so that it costs the same on every machine.
-
-    More than once means that often in one kernel, as with "run all".
-    """
-    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
-    notebook = fill(read(file), value)
-    notebook.cells = [deepcopy(cell) for _ in range(times) for cell in notebook.cells]
-    return execute(notebook, FOLDER, environment=offline)
-
-
-@cache
-def own_run(file: Path) -> Run:
-    """A run with the values that stand in the notebook, once for all tests."""
-    return run(file, default)
-
-
-def shown_text(notebook: NotebookNode) -> str:
-    """All text that the cells put out, warnings included."""
-    parts = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            parts += [output.get("text", ""), output.get("data", {}).get("text/plain")]
-    return "\n".join(filter(None, parts))
-
-
-def picture_count(notebook: NotebookNode) -> int:
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
-    return sum("image/png" in output.get("data", {}) for output in outputs)
+def lasting(trains: float, others: float):
+    """Every notebook, with about how many seconds its run takes; the longest first."""
+    return pytest.mark.parametrize(
+        "file",
+        [
+            pytest.param(
+                file,
+                id=file.stem,
+                marks=pytest.mark.seconds(
+                    TRAINS.get(file.stem[:2], 0) * trains or others
+                ),
+            )
+            for file in NOTEBOOKS
+        ],
+    )
 
 
 # Running them
 
 
-@every_notebook
-def test_runs_with_its_own_values(file):
-    result = own_run(file)
+@lasting(trains=1, others=50)
+def test_runs_with_its_own_values(file, tmp_path):
+    """And what it claims about its pictures holds."""
+    result = run(file, default, tmp_path)
     assert result.error is None
-    assert picture_count(result.notebook) > 0
+    stills = pictures(result.notebook, "image/png")
+    assert stills > 0
     text = shown_text(result.notebook)
     assert str(ROOT) not in text, "an output names a folder of this machine"
     assert "Warning" not in text, "a learner sees a warning"
     page = render(result.notebook, FOLDER, file.stem)
-    assert page.count('src="data:image/') >= picture_count(result.notebook)
+    assert page.count('src="data:image/') >= stills
+    assert page.count('src="data:image/gif') == pictures(result.notebook, "image/gif")
+    assert "<IPython.core.display.Image object>" not in page, "a film is not inside"
     assert str(ROOT) not in page
     assert not re.search(r'<img[^>]+src="(?!data:)', page), "a picture is not inside"
+    if file == NOTEBOOKS[0]:
+        assert (tmp_path / "first_picture.png").is_file()
+    CLAIMS.get(file.stem, lambda out: None)(tmp_path)
 
 
-@every_notebook
-@pytest.mark.parametrize(("value", "times"), [(lowest, 2), (highest, 1)])
-def test_runs_with_every_field_at_its_end(file, value, times):
-    """The quick end twice over in one kernel; what trains, once: it takes minutes."""
-    result = run(file, value, 1 if file.stem[:2] in ("05", "06") else times)
+SOLVE = """
+from helpers.exercises.engine import Exercise
+for name, exercise in dict(vars(checks)).items():
+    if isinstance(exercise, Exercise):
+        print(name, end=": ")
+        exec(exercise.solution_text)
+        exercise.check(globals()[name])
+"""
+
+
+@lasting(trains=0.2, others=40)
+def test_runs_with_the_lowest_values(file, tmp_path):
+    """Twice over in one kernel, but for what trains; then its solutions, with the names
+    that it really has."""
+    result = run(file, lowest, tmp_path, 1 if file.stem[:2] in TRAINS else 2, SOLVE)
     assert result.error is None
+    said = result.notebook.cells[-1].outputs[0].text.splitlines()
+    assert len(said) == 3 and all(line.endswith(": Correct.") for line in said), said
 
 
-def test_the_first_notebook_saves_the_first_picture():
-    own_run(NOTEBOOKS[0])
-    picture = ROOT / "out" / "first_picture.png"
-    assert picture.stat().st_mtime > STARTED, "the picture is of an earlier run"
+@lasting(trains=0.3, others=30)
+def test_runs_with_the_highest_values(file, tmp_path):
+    assert run(file, highest, tmp_path).error is None
 
 
 # How they lie in the repository

@@ -157,7 +157,7 @@ def test_an_interrupted_stage_resumes_where_it_was(tmp_path, monkeypatch):
 
     _, whole, steps = run()
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "b")
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr("helpers.training.SECONDS_BETWEEN_SAVES", -1)
     with pytest.raises(KeyboardInterrupt):
         run(stop_at=10)
     _, resumed, rest = run()
@@ -166,17 +166,24 @@ def test_an_interrupted_stage_resumes_where_it_was(tmp_path, monkeypatch):
         assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
-def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path, monkeypatch):
+def test_another_training_has_a_checkpoint_of_its_own(tmp_path, monkeypatch):
+    """Other pictures are another training; more steps, or another stage's, are not."""
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
-    net = torch.nn.Linear(32, 32)
+    net, done = torch.nn.Linear(32, 32), []
 
     def loss_of(rng):
+        done.append(rng.random())
         return net(torch.randn(8, 32)).square().mean()
 
-    train.run("toy", net, loss_of, 2, 0.1, train.Recipe(seed=1))
-    train.run("toy", net, loss_of, 3, 0.1, train.Recipe(seed=1, unet_steps=9))
-    with pytest.raises(SystemExit, match="--seed 1 .* move the folder away"):
-        train.run("toy", net, loss_of, 3, 0.1, train.Recipe(seed=2))
+    def steps_of(steps, **recipe):
+        done.clear()
+        train.run("toy", net, loss_of, steps, 0.1, train.Recipe(**recipe))
+        return len(done)
+
+    assert steps_of(2, seed=1) == 2
+    assert steps_of(3, seed=1, unet_steps=9) == 1
+    assert steps_of(3, seed=2) == 3
+    assert steps_of(4, seed=1) == 1
 
 
 def test_every_weight_of_the_unet_learns(tmp_path, monkeypatch):
@@ -187,11 +194,11 @@ def test_every_weight_of_the_unet_learns(tmp_path, monkeypatch):
     latents = torch.randn(8, 4, 16, 16)
     recipe = train.Recipe(unet_steps=3, unet_batch=8)
     text_encoder = make_text_encoder(make_tokenizer(world.words()))
-    machine = train.find_machine()
-    train.train_unet(recipe, machine, latents, specs, text_encoder)
-    state = torch.load(tmp_path / "unet.pt", weights_only=True)["optimizer"]
+    device = train.find_training_device()
+    train.train_unet(recipe, device, latents, specs, text_encoder)
+    state = torch.load(next(tmp_path.glob("unet-*.pt")), weights_only=True)["optimizer"]
     unet = make_unet().to(memory_format=torch.channels_last)
-    optimizer = train.Optimizer(unet, 1.0)
+    optimizer = train.Optimizer(unet, 1.0, list(unet.parameters()))
     moved = dict(zip(optimizer.weights, state["momenta"], strict=True))
     for i, p in enumerate(optimizer.adam.param_groups[0]["params"]):
         moved[p] = state["adam"]["state"][i]["exp_avg_sq"].sqrt()

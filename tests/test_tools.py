@@ -10,6 +10,7 @@ from types import ModuleType
 
 import nbformat
 import pytest
+from course import git_answers_with
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -20,6 +21,12 @@ from tools import badges, execute
 from tools.notebooks import fill, tidy
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def out(tmp_path, monkeypatch):
+    """Not the learner's: what a set-up cell or a notebook makes here is made there."""
+    monkeypatch.setenv("COURSE_OUT", str(tmp_path / "out"))
 
 
 def small_notebook():
@@ -305,15 +312,6 @@ def test_set_up_finds_the_course_it_is_told(elsewhere):
     assert result.stdout.splitlines()[-1] == f"{ROOT} True 1"
 
 
-def git_answers_with(folder: Path) -> dict[str, str]:
-    """Environment in which git finds github.com in a folder of this machine."""
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.file://{folder}/.insteadOf",
-        "GIT_CONFIG_VALUE_0": "https://github.com/",
-    }
-
-
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_set_up_fetches_the_course_at_its_tag(tmp_path, elsewhere):
     source = tmp_path / "hub" / REPO
@@ -403,12 +401,19 @@ def test_executes_and_renders_a_page_with_everything_inside(tmp_path):
         "Image.new('RGB', (8, 8)).save(file, 'png')\n"
         "ipywidgets.VBox([ipywidgets.Image(value=file.getvalue())])"
     )
+    film = (
+        "from IPython.display import Image as Shown\nfile = io.BytesIO()\n"
+        "frames = [Image.new('RGB', (8, 8), colour) for colour in ('red', 'blue')]\n"
+        "frames[0].save(file, 'gif', save_all=True, append_images=frames[1:])\n"
+        "Shown(file.getvalue(), format='gif')"
+    )
     notebook = new_notebook(
         cells=[
             new_markdown_cell("![A hippo](hippo.png) ![Open](https://a.org/b.svg)"),
             small_notebook().cells[2],
             new_code_cell(code),
             new_code_cell(widget),
+            new_code_cell(film),
         ]
     )
     (tmp_path / "hippo.png").write_bytes(b"\x89PNG")
@@ -416,9 +421,11 @@ def test_executes_and_renders_a_page_with_everything_inside(tmp_path):
     run = execute.execute(notebook, tmp_path, lambda number, _: seen.append(number))
     assert run.error is None
     assert run.seconds > 0 and 1e7 < run.peak_bytes < 1e12
-    assert seen[-1] == 4
+    assert seen[-1] == 5
     page = execute.render(run.notebook, tmp_path, "hippos")
     assert page.count('src="data:image/png;base64,') == 3
+    assert page.count('src="data:image/gif;base64,R0lGOD') == 1
+    assert "IPython.core.display.Image object" not in page
     assert "https://a.org" not in page
     assert "a hippo 25" in page
     assert "@param" not in page and "print" not in page.partition("<body")[2][:4000]

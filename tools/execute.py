@@ -4,7 +4,8 @@
     python tools/execute.py notebooks/*.ipynb
     python tools/execute.py notebooks/01_pipeline_basics.ipynb --set steps=10
 
-A page, ``out/<name>.html``, holds every output and every picture inside the one file.
+A page, ``out/<name>.html``, holds every output and every picture inside the one file;
+what the notebook makes lies beside it.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import ast
 import base64
 import io
 import mimetypes
+import os
 import re
 import sys
 import time
@@ -137,6 +139,16 @@ def _still(notebook: NotebookNode) -> None:
             cell.outputs = outputs
 
 
+def _films(notebook: NotebookNode) -> None:
+    """Puts GIFs into the page as HTML: the exporter knows still pictures only."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if film := output.get("data", {}).get("image/gif"):
+                source = "data:image/gif;base64," + "".join(film.split())
+                html = f'<img alt="a film made by this cell" src="{source}">'
+                output.data = nbformat.from_dict({"text/html": html})
+
+
 def _embed(cell: NotebookNode, folder: Path) -> None:
     """Puts the pictures that a text cell shows into it; badges become plain links."""
 
@@ -171,6 +183,7 @@ def render(notebook: NotebookNode, folder: Path, title: str) -> str:
     """
     copy = nbformat.from_dict(notebook)
     _still(copy)
+    _films(copy)
     for cell in copy.cells:
         if cell.cell_type == "markdown":
             _embed(cell, folder)
@@ -226,7 +239,9 @@ def main() -> int:
         action="store_true",
         help="also write the picture that each notebook shows at its top",
     )
-    parser.add_argument("--out", type=Path, default=Path("out"), help="for the pages")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="for all that is made"
+    )
     options = parser.parse_args()
     for file in options.notebooks:
         if not file.is_file():
@@ -238,7 +253,8 @@ def main() -> int:
     for file in options.notebooks:
         notebook = nbformat.read(file, as_version=4)
         notebook = fill(notebook, lambda field: values.get(field.name, field.default))
-        run = execute(notebook, file.parent, _show_progress(file.stem))
+        made_in = os.environ | {"COURSE_OUT": str(options.out.resolve())}
+        run = execute(notebook, file.parent, _show_progress(file.stem), made_in)
         page = options.out / f"{file.stem}.html"
         page.write_text(render(run.notebook, file.parent, file.stem), encoding="utf-8")
         memory = f"{run.peak_bytes / 1e9:.1f} GB"

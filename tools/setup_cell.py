@@ -10,8 +10,8 @@ from IPython import get_ipython
 from packaging.requirements import Requirement
 
 url, tag = "https://github.com/@REPO@", "@TAG@"
-here = Path(os.environ.get("COURSE", ".")).resolve()
-places = [here, *here.parents, here / url.split("/")[-1]]
+start = Path(os.environ.get("COURSE", ".")).resolve()
+places = [start, *start.parents, start / url.split("/")[-1]]
 found = [p for p in places if (p / "helpers").is_dir() and (p / "notebooks").is_dir()]
 COURSE = (found or places[-1:])[0]
 if not found:
@@ -20,8 +20,8 @@ if not found:
     if subprocess.getstatusoutput(clone)[0]:
         raise SystemExit(f"Could not fetch {url} at {tag}: is this machine online?")
 print("Course:", "found in" if found else "fetched into", f"the folder {COURSE.name}")
-OUT = COURSE / "out"
-OUT.mkdir(exist_ok=True)
+OUT = Path(os.environ.get("COURSE_OUT", COURSE / "out")).resolve()  # what you make
+OUT.mkdir(parents=True, exist_ok=True)
 sys.path[:] = [str(COURSE), *(p for p in sys.path if p != str(COURSE))]
 
 
