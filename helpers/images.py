@@ -91,6 +91,18 @@ def grid(
     return sheet
 
 
+def same(image: Image.Image, other: Image.Image) -> bool:
+    """Whether two pictures are the same in every pixel, to within 1 of 255.
+
+    That much is rounding: a result may differ in its last bit where another program
+    takes a core meanwhile (``helpers.cores``).
+    """
+    if image.size != other.size:
+        return False
+    pair = [np.asarray(picture.convert("RGB"), int) for picture in (image, other)]
+    return bool(np.abs(pair[0] - pair[1]).max() <= 1)
+
+
 def save(image: Image.Image, path: str | Path, **settings: Any) -> Path:
     """Saves a picture as PNG, with the settings that made it inside the file.
 

@@ -1,0 +1,1 @@
+"""Exercises that check themselves: an engine, and a file for each notebook."""
