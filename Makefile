@@ -48,9 +48,10 @@ pictures: $(installed) ## draw the README's and the notebooks' first pictures ag
 badges: $(installed) ## write badges and set-up cells from helpers.REPO and TAG
 	@$(python) tools/badges.py
 
-bench: $(installed) ## measure a picture's time and memory, and what fits where
+bench: $(installed) ## measure a picture's time and memory, what fits where, company
 	@$(python) -m benchmarks.pipeline
-	@$(python) -m benchmarks.fit
+	@$(python) -m benchmarks.memory
+	@$(python) -m benchmarks.company
 
 clean: ## delete out/ and the virtual environment
 	rm -rf out $(VENV)

@@ -47,11 +47,10 @@ def run_cells(name: str, last: str, out: Path, **values: Any) -> dict[str, Any]:
     """
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     notebook = fill(notebook, lambda field: values.get(field.name, field.default))
-    os.environ["COURSE"] = str(ROOT)
+    os.environ |= {"COURSE": str(ROOT), "COURSE_OUT": str(out)}
     names: dict[str, Any] = {}
     for cell in (c.source for c in notebook.cells if c.cell_type == "code"):
         exec(compile(cell, name, "exec"), names)
-        names["OUT"] = out
         if last in cell:
             return names
     raise LookupError(f"{name} has no cell with {last!r}.")

@@ -2,8 +2,28 @@
 
 import os
 
+import pytest
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, here and in kernels
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """As HF_HUB_OFFLINE=1 does, so that no test downloads gigabytes."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    """The pocket model on the CPU, by the library alone; no test may change it."""
+    from diffusers import AutoPipelineForText2Image
+
+    from helpers.catalogue import POCKET
+
+    pipe = AutoPipelineForText2Image.from_pretrained(POCKET)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def seconds(item) -> float:

@@ -6,7 +6,9 @@ from copy import deepcopy
 from pathlib import Path
 
 import nbformat
+import torch
 from nbformat import NotebookNode
+from PIL import Image
 
 from helpers.catalogue import CATALOGUE
 from helpers.forms import Field
@@ -92,3 +94,10 @@ def git_answers_with(folder: Path) -> dict[str, str]:
         "GIT_CONFIG_KEY_0": f"url.file://{folder}/.insteadOf",
         "GIT_CONFIG_VALUE_0": "https://github.com/",
     }
+
+
+def draw(pipe, prompt="a frog", seed=4, **settings) -> Image.Image:
+    """A picture of two steps, made as a notebook makes it."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    settings = {"num_inference_steps": 2, **settings}
+    return pipe(prompt, generator=generator, **settings).images[0]

@@ -19,9 +19,10 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextModelWithProjection
 
-from helpers import memory, models, rescue
+from helpers.catalogue import POCKET
 from helpers.device import Device, find_device
-from helpers.forms import Mistake
+from helpers.errors import Mistake
+from helpers.memory import apply_savings, is_full
 from helpers.rescue import protect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def plain():
     """The pocket model as the library loads it."""
-    pipe = AutoPipelineForText2Image.from_pretrained(models.POCKET)
+    pipe = AutoPipelineForText2Image.from_pretrained(POCKET)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -38,7 +39,7 @@ def plain():
 @pytest.fixture
 def pipe(plain):
     pipe = copy.copy(plain)
-    return protect(pipe, memory.fit(pipe, find_device()))
+    return protect(pipe, apply_savings(pipe, find_device()))
 
 
 def draw(pipe, count=1, **settings):
@@ -84,10 +85,10 @@ def test_out_of_memory_draws_once_more_the_same_picture(plain, pipe, capsys):
     expected = draw(plain, **large)
     pipe.vae.disable_tiling()
     fail_once(pipe.vae.decoder, 1)
-    before = pipe.plan
+    before = pipe.savings
     assert same(draw(pipe, **large), expected)
     assert "The memory was full. Once more: " in capsys.readouterr().out
-    assert not before.vae_tiling and pipe.plan.vae_tiling
+    assert not before.vae_tiling and pipe.savings.vae_tiling
 
 
 def test_memory_that_stays_full_says_what_to_do_and_leaves_it_usable(pipe, capsys):
@@ -102,21 +103,22 @@ def test_memory_that_stays_full_says_what_to_do_and_leaves_it_usable(pipe, capsy
     assert draw(pipe)
 
 
-def test_a_card_that_others_use_takes_the_next_plan(pipe, monkeypatch):
-    """Nothing is moved here but to the CPU, so the refusal is made up."""
+def test_a_card_that_others_use_takes_the_next_saving(plain):
+    """There is no card here, so what the library does with it is made up."""
     tried = []
 
-    def move(pipe, device, chosen):
-        tried.append(chosen.offload)
-        if chosen.offload == "off":
-            raise RuntimeError("CUDA error: out of memory")
+    def full(device):
+        tried.append("off")
+        raise RuntimeError("CUDA error: out of memory")
 
-    monkeypatch.setattr(memory, "_move", move)
-    card = Device("cuda", "Tesla T4", 14.7, torch.float16)
-    assert memory.fit(pipe, card).offload == "model"
+    plain.to = full
+    plain.enable_model_cpu_offload = lambda device: tried.append("model")
+    card = Device("cuda", "Tesla T4", 15.8, torch.float16)
+    assert apply_savings(plain, card).offload == "model"
     assert set(tried) == {"off", "model"}
-    with pytest.raises(Mistake, match="or stop what else uses it"):
-        memory.fit(pipe, card, offload="off")
+    with pytest.raises(Mistake) as caught:
+        apply_savings(plain, card, offload="off")
+    assert caught.value.kind == "memory full"
 
 
 @pytest.mark.filterwarnings("ignore:`upcast_vae`:FutureWarning")
@@ -146,7 +148,7 @@ def test_sdxl_draws_again_after_it_was_cut_short_while_it_decoded(plain):
     ).to(dtype=torch.float16)
     pipe.vae.register_to_config(force_upcast=True)
     pipe.set_progress_bar_config(disable=True)
-    protect(pipe, memory.fit(pipe, find_device()))
+    protect(pipe, apply_savings(pipe, find_device()))
     calls = fail_once(pipe.vae.decoder, 1)
     assert draw(pipe, width=256, height=256)[0].size == (256, 256)
     assert len(calls) > 1 and pipe.vae.dtype == torch.float16
@@ -164,8 +166,8 @@ def test_sdxl_draws_again_after_it_was_cut_short_while_it_decoded(plain):
     ],
 )
 def test_full_memory_is_known_by_its_many_names(words):
-    assert memory.is_full(RuntimeError(words))
-    assert not memory.is_full(RuntimeError("The size of tensor a must match"))
+    assert is_full(RuntimeError(words))
+    assert not is_full(RuntimeError("The size of tensor a must match"))
 
 
 def test_other_errors_come_through(pipe):
@@ -187,6 +189,7 @@ print(image.size, image.convert("L").getextrema())
 """
 
 
+@pytest.mark.seconds(10)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limit of memory")
 def test_a_process_that_is_really_out_of_memory_draws_in_tiles():
     result = subprocess.run(
@@ -233,10 +236,14 @@ def test_a_withheld_picture_is_labelled_and_not_black(pipe, capsys):
     ("flags", "withheld"),
     [(None, []), ([False, False], []), ([True, False, True], [1, 3])],
 )
-def test_of_several_pictures_only_the_withheld_are_replaced(flags, withheld, capsys):
+def test_of_several_pictures_only_the_withheld_are_replaced(
+    plain, flags, withheld, capsys
+):
     result = SimpleNamespace(images=[Image.new("RGB", (64, 64))] * 3)
     result.nsfw_content_detected = flags
-    images = rescue._label_withheld(result).images
+    plain.__class__ = type("Drawn", (type(plain),), {"__call__": lambda _: result})
+    protect(plain, apply_savings(plain, find_device()))
+    images = plain().images
     assert [n for n, i in enumerate(images, 1) if i.info.get("withheld")] == withheld
     lines = capsys.readouterr().out.splitlines()
     named = zip(withheld, lines, strict=True)
@@ -246,7 +253,8 @@ def test_of_several_pictures_only_the_withheld_are_replaced(flags, withheld, cap
 ROUNDS = """\
 import shutil, sys
 import psutil
-from helpers.models import POCKET, load
+from helpers.catalogue import POCKET
+from helpers.models import load
 
 other = shutil.copytree(POCKET, sys.argv[1])
 used = []
@@ -258,6 +266,7 @@ print("USED", used[4], used[49])
 """
 
 
+@pytest.mark.seconds(25)
 def test_fifty_rounds_of_load_draw_and_switch_leave_memory_as_it_was(tmp_path):
     command = [sys.executable, "-c", ROUNDS, str(tmp_path / "other")]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

@@ -1,13 +1,12 @@
-"""What fits where: ``python -m benchmarks.fit``.
+"""What fits where: ``python -m benchmarks.memory``.
 
 Builds Stable Diffusion 1.5 and SDXL from their published configurations with random
 weights, and prints what drawing and training need: as ``helpers.memory`` computes it,
 as it is counted by following every tensor of a run without numbers, and, on a card, as
-the peak that was measured under a T4's limit of 14.7 GiB. With ``--here`` the
+the peak that was measured under a T4's limit of 15.8 GB. With ``--here`` the
 computer's own memory is measured as well, in float32.
 
-The configurations are those of https://huggingface.co/stable-diffusion-v1-5 and of
-stabilityai/stable-diffusion-xl-base-1.0.
+Memory is counted in GB of 10^9 bytes.
 """
 
 import argparse
@@ -27,127 +26,29 @@ from unittest.mock import patch
 
 import psutil
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    DiffusionPipeline,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
-from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from diffusers import DiffusionPipeline
 from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
+
+from helpers.device import GB, Device, find_device
+from helpers.errors import Mistake
+from helpers.latents import Latents
+from helpers.memory import (
+    LADDER,
+    apply_savings,
+    choose_savings,
+    is_full,
+    memory_needed,
+    network_sizes,
+    working_memory,
 )
+from helpers.training import Training, save_memory
+from tools.full_size import FULL_SIZE, build
 
-from helpers.device import GIB, Device, find_device
-from helpers.finetune import Latents, Training, save_memory
-from helpers.forms import Mistake
-from helpers.memory import LADDER, fit, is_full, need, plan, sizes, work
-from pocket.architecture import MODEL_DIR
-
-T4 = Device("cuda", "Tesla T4", 14.7, torch.float16)
-FULL_SIZE = {"Stable Diffusion 1.5": 512, "SDXL": 1024}  # and the side it draws
-VAE = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-}
-SDXL_UNET = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * 2),
-    "up_block_types": (*("CrossAttnUpBlock2D",) * 2, "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-CLIP_L = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "projection_dim": 768,
-}
-VIT_L = {
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "patch_size": 14,
-}
-CLIP_G = {
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 20,
-    "projection_dim": 1280,
-    "hidden_act": "gelu",
-}
-
-
-def build(
-    name: str, device: str, dtype: torch.dtype = torch.float16
-) -> DiffusionPipeline:
-    """A model of ``FULL_SIZE`` with random weights; on ``"meta"`` without any."""
-    tokenizer = CLIPTokenizer.from_pretrained(MODEL_DIR / "tokenizer")
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device("meta"):
-            networks: dict[str, torch.nn.Module] = {
-                "text_encoder": CLIPTextModel(CLIPTextConfig(**CLIP_L)),
-                "vae": AutoencoderKL(**VAE, sample_size=FULL_SIZE[name]),
-            }
-            if name == "SDXL":
-                clip_g = CLIPTextConfig(**CLIP_G)
-                networks["text_encoder_2"] = CLIPTextModelWithProjection(clip_g)
-                networks["unet"] = UNet2DConditionModel(**SDXL_UNET)
-            else:
-                networks["unet"] = UNet2DConditionModel(
-                    sample_size=64, cross_attention_dim=768
-                )
-                checker = CLIPConfig(vision_config=VIT_L, projection_dim=768)
-                networks["safety_checker"] = StableDiffusionSafetyChecker(checker)
-    finally:
-        torch.set_default_dtype(before)
-    if device != "meta":
-        for network in networks.values():
-            network.to_empty(device=device)
-            for weight in network.parameters():
-                torch.nn.init.normal_(weight, std=0.02)
-            for buffer_name, buffer in network.named_buffers():
-                if buffer_name.endswith("position_ids"):
-                    buffer.copy_(torch.arange(buffer.shape[-1]))
-    parts = {"tokenizer": tokenizer, "scheduler": scheduler} | networks
-    if name == "SDXL":
-        return StableDiffusionXLPipeline(**parts, tokenizer_2=tokenizer)
-    return StableDiffusionPipeline(**parts, feature_extractor=CLIPImageProcessor())
-
-
+T4 = Device("cuda", "Tesla T4", 15.8, torch.float16)
 # Following tensors that hold no numbers
 
 
@@ -180,7 +81,7 @@ class Peak(TorchDispatchMode):
         super().__init__()
         self.now = self.most = 0
         self.known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-        for name in sizes(pipe):
+        for name in network_sizes(pipe):
             for tensor in pipe.components[name].parameters():
                 self.known.add(tensor.untyped_storage())
 
@@ -202,7 +103,7 @@ class Peak(TorchDispatchMode):
 
 @torch.no_grad()
 def followed(pipe: DiffusionPipeline, size: int) -> dict[str, int]:
-    """What ``helpers.memory.work`` says, counted: one picture, with guidance."""
+    """What ``working_memory`` says, counted: one picture, with guidance."""
     unet, side = pipe.unet, size // pipe.vae_scale_factor
     kind = {"dtype": unet.dtype, "device": "meta"}
     more: dict[str, Any] = {}
@@ -224,7 +125,7 @@ def begin_training(
     pipe: DiffusionPipeline, lora: bool, recompute: bool
 ) -> dict[str, torch.nn.Parameter]:
     """What notebook 06 trains, by name, or with ``lora=False`` notebook 05."""
-    for name in sizes(pipe):
+    for name in network_sizes(pipe):
         pipe.components[name].requires_grad_(False)
     if recompute:
         pipe.unet.train().enable_gradient_checkpointing()
@@ -256,23 +157,23 @@ def loss_of(pipe: DiffusionPipeline, lora: bool, batch: int) -> torch.Tensor:
 def followed_training(
     lora: bool, batch: int, recompute: bool, dtype: torch.dtype = torch.float16
 ) -> float:
-    """GiB that training Stable Diffusion 1.5 takes, as ``begin_training``."""
+    """GB that training Stable Diffusion 1.5 takes, as ``begin_training``."""
     pipe = build("Stable Diffusion 1.5", "meta", dtype)
     learned = begin_training(pipe, lora, recompute).values()
     with FUSED, Peak(pipe) as peak:
         loss_of(pipe, lora, batch).backward()
     adam = 2 * 4 * sum(p.numel() for p in learned)  # two means; gradients are counted
-    return (sum(sizes(pipe).values()) + peak.most + adam) / GIB
+    return (sum(network_sizes(pipe).values()) + peak.most + adam) / GB
 
 
 def train(lora: bool, batch: int, recompute: bool, device: Device, steps: int) -> float:
     """Trains Stable Diffusion 1.5 of random weights; returns seconds a step."""
     pipe = build("Stable Diffusion 1.5", device.type, device.dtype)
     learned = begin_training(pipe, lora, recompute)
-    rarely = patch("helpers.finetune.SECONDS_BETWEEN_SAVES", 10**6)
+    rarely = patch("helpers.training.SECONDS_BETWEEN_SAVES", 10**6)
     with TemporaryDirectory() as folder, rarely:
         settings = {"steps": steps + 2, "learning_rate": 1e-6}
-        training = Training(learned, Path(folder) / "checkpoint.pt", **settings)
+        training = Training(learned, Path(folder) / "checkpoint", **settings)
         began = []
         for _ in training:
             began.append(time.perf_counter())
@@ -313,9 +214,9 @@ def table_of_counts() -> None:
     for name, usual in FULL_SIZE.items():
         for size in sorted({512, 768, usual}):
             pipe = build(name, "meta")
-            computed, counted = work(pipe, size, 1), followed(pipe, size)
+            computed, counted = working_memory(pipe, size, 1), followed(pipe, size)
             for part in counted:
-                both = (f"{x[part] / 2**20:,.0f} MB" for x in (computed, counted))
+                both = (f"{x[part] / 1e6:,.0f} MB" for x in (computed, counted))
                 print(f"| {name}, {part} | {size} | {' | '.join(both)} |")
 
 
@@ -328,9 +229,9 @@ def table_of_plans(device: Device) -> None:
     print("|---|---|---|---|---|")
     for name, size in FULL_SIZE.items():
         pipe = build(name, "meta")
-        chosen = plan(pipe, device)
+        chosen = choose_savings(pipe, device)
         for offload, tiling in LADDER:
-            computed = need(pipe, offload, tiling, size, 1)
+            computed = memory_needed(pipe, offload, tiling, size, 1)
             measured, seconds = "-", "-"
             if torch.cuda.is_available():
                 how = partial(draw, name, device, offload, tiling)
@@ -348,7 +249,7 @@ def draw(
     """Draws a picture with random weights; returns its seconds."""
     pipe = build(name, "cpu", device.dtype)
     pipe.set_progress_bar_config(disable=True)
-    fit(pipe, device, offload=offload, vae_tiling="on" if tiling else "off")
+    apply_savings(pipe, device, offload=offload, vae_tiling="on" if tiling else "off")
     if device.type != "cpu":  # warms up
         pipe("a hippo", num_inference_steps=1, output_type="np")
     start = time.perf_counter()
@@ -367,15 +268,15 @@ def on_card(how: Callable[[], float]) -> tuple[str, str]:
         if isinstance(error, RuntimeError) and not is_full(error):
             raise
         return "no room", "-"
-    return f"{torch.cuda.max_memory_allocated() / GIB:.2f}", f"{seconds:.2f}"
+    return f"{torch.cuda.max_memory_allocated() / GB:.2f}", f"{seconds:.2f}"
 
 
 def here(how: Callable[[], float]) -> tuple[float, float]:
-    """GiB that something takes of a process's memory at its most, and its result."""
+    """GB that something takes of a process's memory at its most, and its result."""
     before = psutil.Process().memory_info().rss
     result = how()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return (peak - before) / GIB, result
+    return (peak - before) / GB, result
 
 
 def table_here() -> None:
@@ -384,7 +285,7 @@ def table_here() -> None:
     runs = []
     for name, size in FULL_SIZE.items():
         pipe = build(name, "meta", torch.float32)
-        predicted = need(pipe, "off", False, size, 1)
+        predicted = memory_needed(pipe, "off", False, size, 1)
         how = partial(draw, name, device, "off", False, steps=1)
         runs.append((f"{name}, a picture of one step at {size}", predicted, how))
     for name, lora in (("textual inversion", False), ("DreamBooth-LoRA", True)):
@@ -398,7 +299,7 @@ def table_here() -> None:
     spawn = multiprocessing.get_context("spawn")
     for label, predicted, how in runs:
         measured, seconds = "no room", "-"
-        if predicted * GIB < 0.9 * psutil.virtual_memory().available:
+        if predicted * GB < 0.9 * psutil.virtual_memory().available:
             with spawn.Pool(1) as process:
                 peak, spent = process.apply(here, (how,))
             measured, seconds = f"{peak:.2f}", f"{spent:.1f}"

@@ -1,0 +1,33 @@
+"""A pad to draw on."""
+
+import numpy as np
+from ipywidgets import Button
+from PIL import Image
+
+from helpers.drawing import Pad
+
+
+def test_a_pad_keeps_what_is_drawn_on_it():
+    paper = Image.new("RGB", (64, 64), "navy")
+    pad = Pad(paper)
+
+    def browser_says(event: str, **content) -> None:
+        pad.canvas._handle_frontend_event(None, {"event": event, **content}, [])
+
+    assert np.array_equal(pad.picture, paper), "it changed untouched"
+    pad.colour.value, pad.width.value = "#ff0000", 24
+    browser_says("mouse_move", x=9, y=9)  # the pen is up
+    browser_says("mouse_down", x=60, y=192)
+    browser_says("mouse_move", x=300, y=192)
+    browser_says("mouse_up", x=300, y=192)
+    browser_says("mouse_move", x=300, y=380)
+    browser_says("touch_start", touches=[{"x": 60, "y": 300}])
+    browser_says("touch_move", touches=[{"x": 120, "y": 300}])
+    browser_says("touch_end", touches=[])
+    red = (np.asarray(pad.picture) == (255, 0, 0)).all(-1)
+    assert red[32, 10:50].all() and red[50, 11:20].all()
+    assert not red[36:].any(0)[24:].any() and not red[:29].any()
+
+    (clear,) = (w for w in pad.children[0].children if isinstance(w, Button))
+    clear.click()
+    assert np.array_equal(pad.picture, Image.new("RGB", (64, 64), "white"))
