@@ -123,7 +123,7 @@ def is_full(error: RuntimeError) -> bool:
 def working_memory(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:
     """Bytes that the networks take while they work, on top of their weights.
 
-    Counted, not guessed: ``benchmarks.memory`` follows every tensor through the networks.
+    Counted, not guessed: ``benchmarks.memory`` follows every tensor through them.
     A VAE holds at most six times its widest map at full size; a U-Net holds 26 times
     its first map where its first block has attention, as in Stable Diffusion 1 and 2,
     and 16 times where it has none, as in SDXL.

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 
 import nbformat
@@ -49,23 +48,19 @@ def highest(field: Field) -> object:
 
 
 def run(
-    file: Path,
-    value: Callable[[Field], object],
-    out: Path,
-    times: int = 1,
-    after: str = "",
+    file: Path, out: Path, *values: Callable[[Field], object], after: str = ""
 ) -> Run:
     """Executes a notebook, off line, so that it costs the same on every machine.
 
     Args:
         file: The notebook.
-        value: What a field of its forms holds.
         out: A folder of the test's own, for what the notebook makes.
-        times: So often in one kernel, as with "run all".
+        *values: What a field of its forms holds; it runs once for each of these, in
+            one kernel, as with "run all" and "run all" again.
         after: Code for one more cell at the end.
     """
-    notebook = fill(read(file), value)
-    notebook.cells = [deepcopy(cell) for _ in range(times) for cell in notebook.cells]
+    notebook = read(file)
+    notebook.cells = [cell for value in values for cell in fill(notebook, value).cells]
     if after:
         notebook.cells.append(nbformat.v4.new_code_cell(after))
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "COURSE_OUT": str(out)}

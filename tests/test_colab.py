@@ -83,21 +83,27 @@ def get(key):
 
 @pytest.fixture(scope="session")
 def colab(tmp_path_factory):
-    """The Python of an environment like Colab's, and the variables of its kernels."""
+    """The Python of an environment like Colab's, and the variables of its kernels.
+
+    All workers share it, so the set-up cell has run there: it changes what is installed.
+    """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:  # one environment for all workers
         folder = folder.parent
     with FileLock(folder / "colab.lock"):
         if not (folder / "colab" / "whole").exists():
-            make_environment(folder / "colab")
+            made = make_environment(folder / "colab")
+            execute(made, cells(setup_cell()), folder / "colab")
             (folder / "colab" / "whole").touch()
-    folder /= "colab"
+    return folder / "colab" / "venv" / "bin" / "python", variables_of(folder / "colab")
+
+
+def variables_of(folder: Path) -> dict[str, str]:
     variables = {"IPYTHONDIR": str(folder / "ipython"), "HF_HUB_OFFLINE": "1"}
-    environment = {k: v for k, v in os.environ.items() if k != "COURSE"} | variables
-    return folder / "venv" / "bin" / "python", environment
+    return {k: v for k, v in os.environ.items() if k != "COURSE"} | variables
 
 
-def make_environment(folder: Path) -> None:
+def make_environment(folder: Path) -> tuple[Path, dict[str, str]]:
     """Makes it, or skips the test where pip cannot have Colab's versions."""
     make = [sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")]
     subprocess.run(make, check=True)
@@ -120,6 +126,7 @@ def make_environment(folder: Path) -> None:
     (profile / "ipython_kernel_config.py").write_text(
         'get_config().IPKernelApp.kernel_class = "google.colab._kernel.Kernel"\n'
     )
+    return python, variables_of(folder)
 
 
 def execute(colab, notebook, folder: Path, cwd: Path = ROOT, **variables: str):
@@ -160,7 +167,7 @@ print(type(get_ipython()), "google.colab" in sys.modules)
 
 
 @pytest.mark.seconds(60)
-def test_set_up_changes_nothing_that_colab_has_loaded(colab, tmp_path):
+def test_set_up_changes_nothing_that_colab_has_loaded(tmp_path):
     """In an empty folder: it clones the course, and raises torchao, and only that."""
     hub = tmp_path / "hub" / REPO
     git = ["git", "clone", "-q", "--bare", str(ROOT), str(hub)]
@@ -169,6 +176,7 @@ def test_set_up_changes_nothing_that_colab_has_loaded(colab, tmp_path):
     subprocess.run(tag, check=True, capture_output=True)
     empty = tmp_path / "content"
     empty.mkdir()
+    colab = make_environment(tmp_path / "colab")
     look = LOOK % [*VERSIONS, "torch"]
     from_pocket = "from helpers.models import load\npipe = load('auto')"
     notebook = cells(look, setup_cell(), look, setup_cell(), from_pocket)
