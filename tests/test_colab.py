@@ -85,7 +85,7 @@ def get(key):
 def colab(tmp_path_factory):
     """The Python of an environment like Colab's, and the variables of its kernels.
 
-    All workers share it, so the set-up cell has run there: it changes what is installed.
+    All workers share it, so the set-up cell, which changes it, has run there.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:  # one environment for all workers

@@ -82,7 +82,7 @@ for name, exercise in dict(vars(checks)).items():
 """
 
 
-@lasting(trains=0.4, others=40)
+@lasting(trains=0.4, others=90)
 def test_runs_with_every_field_at_its_ends(file, tmp_path):
     """Low, then high, in one kernel; then its solutions, with the names it has."""
     result = run(file, tmp_path, lowest, highest, after=SOLVE)
