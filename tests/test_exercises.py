@@ -18,145 +18,229 @@ FILES = [
     for file in pkgutil.iter_modules(exercises.__path__)
 ]
 EXERCISES = {
-    name: value
+    f"{file.__name__.rpartition('.')[2]}.{name}": value
     for file in FILES
     for name, value in vars(file).items()
     if isinstance(value, Exercise)
 }
 
 RIGHT = """
+# guidance_scale.guide
 def guide(u, t, s):
     u += s * (t - u)
     return u
----
+# guidance_scale.guide
 guide = lambda u, t, s: (1 - s) * u + s * t
----
+# guidance_scale.guide
 guide = lambda u, t, s: torch.lerp(u, t, float(s))
----
+# guidance_scale.guide
+def guide(u, t, s):
+    return np.asarray(u) + s * (np.asarray(t) - np.asarray(u))
+# guidance_scale.tame
 def tame(p, t, r):
     calm = p * t.std((1, 2, 3), keepdim=True) / p.std((1, 2, 3), keepdim=True)
     p *= 1 - r
     p += r * calm
     return p
----
+# guidance_scale.tame
+def tame(p, t, r):
+    calm = [a * (b.std() / a.std()) for a, b in zip(p, t)]
+    return torch.lerp(p, torch.stack(calm), r)
+# guidance_scale.tame
+def tame(p, t, r):
+    share = t.flatten(1).std(1) / p.flatten(1).std(1)
+    p *= 1 + r * (share.view(-1, 1, 1, 1) - 1)
+    return p
+# negative_prompts.surprise
 def surprise(changes):
     changes -= 0
     return np.mean(changes) / np.std(changes) * len(changes) ** 0.5
----
+# negative_prompts.surprise
+def surprise(changes):
+    changes = torch.tensor(changes)
+    return changes.mean() / (changes.std() / len(changes) ** 0.5)
+# negative_prompts.surprise
+surprise = lambda c: sum(c) / np.sqrt(len(c) * np.var(c, ddof=1))
+# negative_prompts.steer
 def steer(u, t, n, g, w):
     return (1 - g + w) * u + g * t - w * n
----
+# negative_prompts.steer
 def steer(u, t, n, g, w):
     t -= u
     n -= u
     u += g * t - w * n
     return u
----
+# img2img.steps_run
 steps_run = lambda n, s: int(n * min(s, 1))
----
+# img2img.steps_run
+def steps_run(n, s):
+    skipped = max(n - int(n * s), 0)
+    return n - skipped
+# img2img.steps_run
+steps_run = lambda n, s: np.floor(n * s)
+# img2img.gentle
 gentle = 0.26
----
+# img2img.flicker
 def flicker(frames):
     frames = [np.array(frame, float) for frame in frames]
     pairs = zip(frames, frames[1:])
     return float(np.mean([np.mean(np.abs(a - b)) for a, b in pairs]))
----
+# img2img.flicker
+def flicker(frames):
+    for i, frame in enumerate(frames):
+        frames[i] = torch.tensor(np.array(frame)).float()
+    return torch.stack(frames).diff(dim=0).abs().mean()
+# img2img.flicker
+def flicker(frames):
+    frames = np.stack(frames).astype(np.int16)
+    frames[:-1] -= frames[1:]
+    return abs(frames[:-1]).mean()
+# textual_inversion.nearest
 def nearest(row, table):
     table /= table.norm(dim=1, keepdim=True)
     return int((table @ row).argmax())
----
+# textual_inversion.nearest
 nearest = lambda r, t: F.cosine_similarity(r[None], t).argmax()
----
+# textual_inversion.between
 between = lambda a, b, s: a.mul_(1 - s).add_(b, alpha=s)
----
+# textual_inversion.between
+between = torch.lerp
+# dreambooth.two_losses
 def two_losses(p, n, w):
     return ((p - n) ** 2)[:2].mean().item() + w * ((p - n) ** 2)[2:].mean().item()
----
+# dreambooth.two_losses
 def two_losses(p, n, w):
     p -= n
     return p[:2].pow(2).mean() + w * p[2:].pow(2).mean()
----
+# dreambooth.merge
 merge = lambda W, A, B, s: torch.addmm(W, B, A, alpha=s)
----
+# dreambooth.merge
 def merge(W, A, B, s):
     W += s * (B @ A)
     return W
----
+# dreambooth.merge
+def merge(W, A, B, s):
+    A, B = torch.nn.Parameter(A), torch.nn.Parameter(B)
+    return W + s * torch.einsum("ir,rj->ij", B, A)
+# manual_denoising_loop.ddim_step
 def ddim_step(x, e, a, b):
     x -= (1 - a).sqrt() * e
     x *= (b / a).sqrt()
     return x + (1 - b).sqrt() * e
----
+# manual_denoising_loop.ddim_step
+def ddim_step(x, e, a, b):
+    sigma, later = ((1 - a) / a).sqrt(), ((1 - b) / b).sqrt()
+    return b.sqrt() * (x / a.sqrt() + (later - sigma) * e)
+# manual_denoising_loop.ddim_step
+def ddim_step(x, e, a, b):
+    e *= (1 - b).sqrt() - (b / a * (1 - a)).sqrt()
+    return x.mul_((b / a).sqrt()).add_(e)
+# manual_denoising_loop.add_noise
 def add_noise(x, e, a):
     x *= a**0.5
     x += (1 - a) ** 0.5 * e
     return x
-""".strip().split("\n---\n")
+# manual_denoising_loop.add_noise
+add_noise = lambda x, e, a: a.sqrt() * x + torch.sqrt(1 - a) * e
+# manual_denoising_loop.add_noise
+def add_noise(x, e, a):
+    angle = torch.acos(a.sqrt())
+    return torch.cos(angle) * x + torch.sin(angle) * e
+""".split("\n# ")[1:]
 
-MISTAKES = [  # exercise, a wrong answer as code, a word of what it should be told
-    ("wide", "'a hippo'", "str"),
-    ("wide", "Image.new('RGB', (64, 64))", "64 wide and 64 high"),
-    ("numbers", "768 * 512 * 3", "pixels"),
-    ("numbers", "64 * 96", "four numbers"),
-    ("numbers", "4 * 64 * 64", "wider"),
-    ("saved", "OUT / 'nowhere.png'", "no file"),
-    ("saved", "bare(OUT)", "holds no settings"),
-    ("saved", "save(Image.new('RGB', (8, 8)), OUT / 'x.png', seed=1)", "prompt"),
-    ("saved", "save(Image.new('RGB', (8, 8)), OUT / 'x.png', seed=1)", "num_inference"),
-    ("guide", "lambda u, t, s: t + s * (t - u)", "starts at the prediction with"),
-    ("guide", "lambda u, t, s: u + s * (u - t)", "away"),
-    ("guide", "lambda u, t, s: s * (t - u)", "alone"),
-    ("guide", "lambda u, t, s: None", "return"),
-    ("guide", "lambda u, t, s: u + 7.5 * (t - u)", "right at 7.5"),
-    ("looks", "25", "twice"),
-    ("looks", "50", "PNDM"),
-    ("tame", "lambda p, t, r: p * t.std() / p.std() * r + (1 - r) * p", "batch"),
-    (
-        "tame",
-        "lambda p, t, r: p * (t.std((1, 2, 3)) / p.std((1, 2, 3))).view(-1, 1, 1, 1)",
-        "mix",
-    ),
-    ("surprise", "lambda c: np.mean(c)", "uncertain"),
-    ("surprise", "lambda c: abs(np.mean(c)) / np.std(c, ddof=1) * 3", "sign"),
-    ("surprise", "lambda c: np.mean(c) / np.std(c, ddof=1)", "surer"),
-    ("steer", "lambda u, t, n, g, w: u + g * (t - u) + w * (n - u)", "both"),
-    ("steer", "lambda u, t, n, g, w: g * (t - u) - w * (n - u)", "start"),
-    ("steer", "lambda u, t, n, g, w: u + g * (t - u) + w * (t - n)", "empty prompt"),
-    ("changed", "1000", "once"),
-    ("changed", "'all'", "once"),
-    ("steps_run", "lambda n, s: n - int(n * s)", "left out"),
-    ("steps_run", "lambda n, s: round(n * s)", "7.5 steps are 7"),
-    ("steps_run", "lambda n, s: max(int(n * s), 1)", "half a step"),
-    ("gentle", "10", "share"),
-    ("gentle", "0.75", "runs 30"),
-    ("flicker", "lambda f: np.diff(np.stack(f).astype(int), axis=0).mean()", "cancels"),
-    ("flicker", "lambda f: np.abs(np.diff(np.stack(f), axis=0)).mean()", "wrap"),
-    ("flicker", "lambda f: np.abs(np.diff([np.mean(x) for x in f])).mean()", "moves"),
-    ("nearest", "lambda r, t: (t @ r).argmax().item()", "longest"),
-    ("nearest", "lambda r, t: (t - r).norm(dim=1).argmin().item()", "point"),
-    ("nearest", "lambda r, t: (t - r).norm(dim=1).argmax().item()", "longest"),
-    ("word_bytes", "768", "four bytes"),
-    ("word_bytes", "77 * 768 * 4", "one row"),
-    ("between", "lambda a, b, s: b + s * (a - b)", "other way"),
-    ("between", "lambda a, b, s: a + s * b", "past"),
-    ("two_losses", "lambda p, n, w: F.mse_loss(p, n)", "halves"),
-    (
-        "two_losses",
-        "lambda p, n, w: w * F.mse_loss(p[:2], n[:2]) + F.mse_loss(p[2:], n[2:])",
-        "second half, the kind",
-    ),
-    ("two_losses", "lambda p, n, w: F.mse_loss(p[:2], n[:2])", "alone"),
-    ("thin", "320 * 320", "stands still"),
-    ("thin", "4 * 320", "one of the two"),
-    ("merge", "lambda W, A, B, s: W + B @ A", "scale"),
-    ("merge", "lambda W, A, B, s: W + s * A.T @ B.T", "transposed"),
-    ("ddim_step", "lambda x, e, a, b: (x - (1 - a).sqrt() * e) / a.sqrt()", "whole"),
-    ("ddim_step", "lambda x, e, a, b: None", "return"),
-    ("add_noise", "lambda x, e, a: a * x + (1 - a) * e", "square root"),
-    ("add_noise", "lambda x, e, a: x + (1 - a).sqrt() * e", "fades"),
-    ("calls", "20", "leaves"),
-    ("calls", "12", "one call"),
+# Exercise, a wrong answer as code, a word of what it should be told; by files
+MISTAKES = """
+# pipeline_basics
+wide | 'a hippo' | str
+wide | Image.new('RGB', (64, 64)) | 64 wide and 64 high
+numbers | 768 * 512 * 3 | pixels
+numbers | 64 * 96 | four numbers
+numbers | 4 * 64 * 64 | wider
+numbers | torch.tensor(64 * 96) | four numbers
+saved | OUT / 'nowhere.png' | no file
+saved | bare(OUT) | holds no settings
+saved | save(Image.new('RGB', (8, 8)), OUT / 'x.png', seed=1) | prompt
+saved | save(Image.new('RGB', (8, 8)), OUT / 'x.png', seed=1) | num_inference
+# guidance_scale
+guide | lambda u, t, s: t + s * (t - u) | starts at the prediction with
+guide | lambda u, t, s: u + s * (u - t) | away
+guide | lambda u, t, s: s * (t - u) | alone
+guide | lambda u, t, s: None | return
+guide | lambda u, t, s: u + 7.5 * (t - u) | right at 7.5
+guide | lambda u, t, s: u + s * (t - u) if s > 1 else None | return
+looks | 25 | twice
+looks | 50 | PNDM
+tame | lambda p, t, r: p * t.std() / p.std() * r + (1 - r) * p | batch
+tame | lambda p, t, r: p * (t.std((1, 2, 3)) / p.std((1, 2, 3))).view(-1, 1, 1, 1) | mix
+tame | lambda p, t, r: 0.3 * p + r * torch.stack(\
+[a * b.std() / a.std() for a, b in zip(p, t)]) | right at 0.7
+# negative_prompts
+surprise | lambda c: np.mean(c) | uncertain
+surprise | lambda c: abs(np.mean(c)) / np.std(c, ddof=1) * 3 | sign
+surprise | lambda c: np.mean(c) / np.std(c, ddof=1) | surer
+surprise | lambda c: None | return
+surprise | lambda c: 1.5 | it is 1.50
+steer | lambda u, t, n, g, w: u + g * (t - u) + w * (n - u) | both
+steer | lambda u, t, n, g, w: g * (t - u) - w * (n - u) | start
+steer | lambda u, t, n, g, w: u + g * (t - u) + w * (t - n) | empty prompt
+steer | lambda u, t, n, g, w: u + 7.5 * (t - u) - 3 * (n - u) | right here
+changed | 1000 | once
+changed | 'all' | once
+# img2img
+steps_run | lambda n, s: n - int(n * s) | left out
+steps_run | lambda n, s: round(n * s) | 7.5 steps are 7
+steps_run | lambda n, s: max(int(n * s), 1) | half a step
+gentle | 10 | share
+gentle | 0.75 | runs 30
+flicker | lambda f: np.diff(np.stack(f).astype(int), axis=0).mean() | cancels
+flicker | lambda f: np.abs(np.diff(np.stack(f), axis=0)).mean() | wrap
+flicker | lambda f: np.abs(np.diff([np.mean(x) for x in f])).mean() | moves
+flicker | lambda f: None | return
+flicker | lambda f: 1.5 | yours says 1.5
+# textual_inversion
+nearest | lambda r, t: (t @ r).argmax().item() | longest
+nearest | lambda r, t: (t - r).norm(dim=1).argmin().item() | point
+nearest | lambda r, t: (t - r).norm(dim=1).argmax().item() | longest
+nearest | lambda r, t: (t @ r).argmax() | longest
+nearest | lambda r, t: (t - r).norm(dim=1).argmin() | point
+word_bytes | 768 | four bytes
+word_bytes | 77 * 768 * 4 | one row
+between | lambda a, b, s: b + s * (a - b) | other way
+between | lambda a, b, s: a + s * b | past
+between | lambda a, b, s: (a + s * (b - a))[None] | halfway
+# dreambooth
+two_losses | lambda p, n, w: F.mse_loss(p, n) | halves
+two_losses | lambda p, n, w: w * F.mse_loss(p[:2], n[:2]) + F.mse_loss(p[2:], n[2:])\
+ | second half, the kind
+two_losses | lambda p, n, w: F.mse_loss(p[:2], n[:2]) | alone
+two_losses | lambda p, n, w: F.mse_loss(p[:2], n[:2]).item() | alone
+thin | 320 * 320 | stands still
+thin | 4 * 320 | one of the two
+merge | lambda W, A, B, s: W + B @ A | scale
+merge | lambda W, A, B, s: W + s * A.T @ B.T | transposed
+# manual_denoising_loop
+ddim_step | lambda x, e, a, b: (x - (1 - a).sqrt() * e) / a.sqrt() | whole
+ddim_step | lambda x, e, a, b: None | return
+add_noise | lambda x, e, a: a * x + (1 - a) * e | square root
+add_noise | lambda x, e, a: x + (1 - a).sqrt() * e | fades
+calls | 20 | leaves
+calls | 12 | one call
+""".split("\n# ")[1:]
+WRONG = [
+    (f"{file}.{name}", answer, word)
+    for file, *rows in map(str.splitlines, MISTAKES)
+    for name, answer, word in (row.split(" | ") for row in rows)
 ]
+
+
+def own(name: str) -> str:
+    """What an exercise is called in its notebook."""
+    return name.partition(".")[2]
+
+
+def of(code: str) -> str:
+    """The exercise that a right answer is for: its first line says it."""
+    return code.partition("\n")[0]
 
 
 @pytest.fixture(scope="module")
@@ -183,23 +267,22 @@ def test_the_solution_passes(name, names, capsys):
     space = dict(names)
     EXERCISES[name].solution()
     exec(capsys.readouterr().out, space)
-    EXERCISES[name].check(space[name])
+    EXERCISES[name].check(space[own(name)])
     assert capsys.readouterr().out == "Correct.\n"
     EXERCISES[name].hint()
     assert len(capsys.readouterr().out) > 20
 
 
-@pytest.mark.parametrize("code", RIGHT)
+@pytest.mark.parametrize("code", RIGHT, ids=of)
 def test_an_answer_may_be_written_otherwise(code, names, capsys):
     """In place, as a formula, as a plain number: right is right."""
     space = dict(names)
-    exec(code, space)
-    (name,) = (name for name in EXERCISES if name in space and name not in names)
-    EXERCISES[name].check(space[name])
+    exec("# " + code, space)
+    EXERCISES[of(code)].check(space[own(of(code))])
     assert capsys.readouterr().out == "Correct.\n"
 
 
-@pytest.mark.parametrize(("name", "answer", "word"), MISTAKES)
+@pytest.mark.parametrize(("name", "answer", "word"), WRONG)
 def test_a_typical_mistake_is_named(name, answer, word, names, capsys):
     EXERCISES[name].check(eval(answer, dict(names)))
     said = capsys.readouterr().out
@@ -208,7 +291,14 @@ def test_a_typical_mistake_is_named(name, answer, word, names, capsys):
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_two_mistakes_of_each_exercise_are_known(name):
-    assert sum(known == name for known, _, _ in MISTAKES) >= 2
+    assert sum(known == name for known, _, _ in WRONG) >= 2
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, e in EXERCISES.items() if e.solution_text[:4] == "def "]
+)
+def test_two_other_ways_of_each_function_are_tried(name):
+    assert sum(of(code) == name for code in RIGHT) >= 2
 
 
 @pytest.mark.parametrize("name", EXERCISES)

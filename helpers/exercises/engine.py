@@ -71,6 +71,7 @@ def number(
     """
 
     def why_not(answer: Any) -> str | None:
+        answer = plain(answer)
         return None if answer == right else reasons.get(answer, otherwise)
 
     return exercise(hint, solution)(why_not)
@@ -81,6 +82,14 @@ def ask(answer: Callable, *arguments: Any) -> Any:
     return answer(*copy.deepcopy(arguments))
 
 
+def plain(value: Any) -> Any:
+    """A tensor as an array, without its gradient; an array of one as a number."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
 def compare(got: Any, right: Any, mistakes: Mapping[str, Any], rule: str) -> str | None:
     """What is wrong with a tensor, an array or a number, or nothing.
 
@@ -88,14 +97,16 @@ def compare(got: Any, right: Any, mistakes: Mapping[str, Any], rule: str) -> str
         got: The learner's.
         right: What it should be, to within rounding.
         mistakes: What comes out of each mistake that people make, by what to say.
-        rule: What to say of anything else.
+        rule: What to say of anything else, with the learner's as ``{got}``.
     """
     if got is None:
         return "it returns nothing; is there a `return`?"
+    got = plain(got)
     for said, value in [(None, right), *mistakes.items()]:
+        value = plain(value)
         if np.shape(got) == np.shape(value) and np.allclose(got, value, atol=1e-4):
             return said
-    return rule
+    return rule.format(got=got)
 
 
 def predictions() -> tuple[torch.Tensor, torch.Tensor]:

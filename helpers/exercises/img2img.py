@@ -60,7 +60,7 @@ def flicker(answer: Any) -> str | None:
     stripes = np.zeros((3, 8, 8, 3), np.uint8)  # one that moves and changes its light
     for i, light in enumerate((100, 200, 50)):
         stripes[i, :, 2 * i] = light
-    got = float(ask(answer, [Image.fromarray(stripe) for stripe in stripes]))
+    got = ask(answer, [Image.fromarray(stripe) for stripe in stripes])
     change = np.diff(stripes.astype(int), axis=0)
     right = np.abs(change).mean()
     mistakes = {
@@ -73,5 +73,5 @@ def flicker(answer: Any) -> str | None:
         ),
         "that is the sum over the frames; take the mean.": 2 * right,
     }
-    rule = f"for three frames with a stripe it is {right:g}, and yours says {got:g}."
+    rule = f"for three frames with a stripe it is {right:g}, and yours says {{got:g}}."
     return compare(got, right, mistakes, rule)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from helpers.exercises.engine import ask, compare, exercise, number, predictions
 
@@ -23,9 +22,8 @@ def surprise(answer: Any) -> str | None:
     """A mean change over seeds, counted in its own standard errors."""
     changes = -np.array([1.0, 2.0, 4.0, 5.0, 1.0, 2.0, 4.0, 5.0, 3.0])
     spread, n = changes.std(ddof=1), len(changes)
-    got, right = float(ask(answer, changes)), changes.mean() / (spread / np.sqrt(n))
-    if np.isclose(got, changes.mean() / changes.std() * 3):
-        return None  # numpy's own std, which divides by n
+    got, right = ask(answer, changes), changes.mean() / (spread / np.sqrt(n))
+    right_too = changes.mean() / (changes.std() / np.sqrt(n))  # numpy's std, over n
     mistakes = {
         "that is the mean; divide it by how uncertain it is.": changes.mean(),
         "a change may go down as well: keep its sign.": -right,
@@ -36,8 +34,9 @@ def surprise(answer: Any) -> str | None:
             changes.mean() / (spread / n)
         ),
     }
-    rule = f"for {changes.tolist()} it should be {right:.2f}, and it is {got:.2f}."
-    return compare(got, right, mistakes, rule)
+    rule = f"for {changes.tolist()} it should be {right:.2f}, and it is {{got:.2f}}."
+    problem = compare(got, right, mistakes, rule)
+    return problem and compare(got, right_too, {}, problem)
 
 
 @exercise(
@@ -69,12 +68,10 @@ def steer(answer: Any) -> str | None:
         ),
     }
     rule = "with negative_scale 0 it should be plain guidance, with 3 three steps away."
-    problem = compare(got, right, mistakes, rule)
-    if problem is None and not torch.allclose(
-        ask(answer, uncond, text, negative, 1, 0), text, atol=1e-4
-    ):
-        return "right here, and at scales 1 and 0 it should be the prompt's own."
-    return problem
+    at_1 = "right here, and at scales 1 and 0 it should be the prompt's own."
+    return compare(got, right, mistakes, rule) or compare(
+        ask(answer, uncond, text, negative, 1, 0), text, {}, at_1
+    )
 
 
 # How many values a negative prompt changes at guidance 1.

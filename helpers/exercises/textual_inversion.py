@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from helpers.exercises.engine import ask, compare, exercise, number, predictions
+from helpers.exercises.engine import ask, compare, exercise, number, plain, predictions
 
 
 @exercise(
@@ -21,7 +21,7 @@ def nearest(answer: Any) -> str | None:
     """The number of the row in a table that points most nearly the same way."""
     table = torch.tensor([[9.0, 9, 0], [0, 5, 0.5], [0.3, 0.7, 0], [-2, -2, 0]])
     row = torch.tensor([0.1, 0.9, 0.1])
-    got = ask(answer, row, table)
+    got = plain(ask(answer, row, table))
     reasons = {
         0: "that row is only the longest; compare directions.",
         2: "that row is the nearest point; compare directions, whatever the length.",
