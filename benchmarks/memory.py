@@ -49,6 +49,7 @@ from helpers.training import Training, save_memory
 from tools.full_size import FULL_SIZE, build
 
 T4 = Device("cuda", "Tesla T4", 15.8, torch.float16)
+
 # Following tensors that hold no numbers
 
 
@@ -220,8 +221,8 @@ def table_of_counts() -> None:
                 print(f"| {name}, {part} | {size} | {' | '.join(both)} |")
 
 
-def table_of_plans(device: Device) -> None:
-    """The need of every plan, and what it really takes where there is a card."""
+def table_of_savings(device: Device) -> None:
+    """What all savings need, and what they really take where there is a card."""
     print(
         f"\n| {device}, float16, 10 steps | computed GB | measured GB | seconds "
         "| chosen |"
@@ -324,7 +325,7 @@ def main() -> None:
     if options.here:  # first: a process begins with the peak of the one it comes from
         table_here()
     table_of_counts()
-    table_of_plans(device)
+    table_of_savings(device)
     table_of_training(device)
 
 

@@ -12,7 +12,8 @@ def test_a_pad_keeps_what_is_drawn_on_it():
     pad = Pad(paper)
 
     def browser_says(event: str, **content) -> None:
-        pad.canvas._handle_frontend_event(None, {"event": event, **content}, [])
+        said = {"method": "custom", "content": {"event": event, **content}}
+        pad.canvas.comm.handle_msg({"content": {"data": said}, "buffers": []})
 
     assert np.array_equal(pad.picture, paper), "it changed untouched"
     pad.colour.value, pad.width.value = "#ff0000", 24

@@ -8,7 +8,7 @@ import sys
 import pytest
 from hub_server import SENTENCES, check, listen
 
-pytestmark = pytest.mark.seconds(60)
+pytestmark = pytest.mark.seconds(25)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,10 @@ def test_a_download_goes_on_after_it_was_cut(heard):
     assert "resume" in errors
 
 
+def test_a_damaged_download_is_deleted(heard):
+    assert heard[0]["damaged kept"] is False
+
+
 def test_it_is_fetched_again_when_the_disk_has_room(heard):
     assert heard[0]["after a full disk"] == "fault/fine"
 
@@ -83,6 +87,10 @@ def test_without_the_hub_it_is_what_was_downloaded_before(heard):
 
 def test_a_busy_hub_is_no_obstacle_to_what_was_downloaded_before(heard):
     assert heard[0]["busy"] == "stable-diffusion-v1-5"
+
+
+def test_a_bad_token_is_no_obstacle_to_what_was_downloaded_before(heard):
+    assert heard[0]["token, but here"] == "somebody/pocket"
 
 
 def test_pickle_files_are_read_where_that_is_asked_for(heard):

@@ -5,22 +5,16 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from course import draw
+from devices import CPU, MAC, SMALL_CARD, T4, TINY_CARD
 from safetensors import safe_open
 
 from helpers.catalogue import POCKET
-from helpers.device import Device, find_device
+from helpers.device import find_device
 from helpers.errors import Mistake
 from helpers.memory import apply_savings, choose_savings, network_sizes, unload
 from helpers.models import load
 from tools.full_size import build
-
-T4 = Device("cuda", "Tesla T4", 15.8, torch.float16)
-SMALL_CARD = Device("cuda", "a small card", 3.4, torch.float16)
-TINY_CARD = Device("cuda", "a tiny card", 1.3, torch.float16)
-MAC = Device("mps", "Apple GPU", 8.6, torch.float32)
-CPU = Device("cpu", "CPU with 2 cores", 4.3, torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +56,13 @@ def test_freeing_gives_memory_back():
     ],
 )
 def test_savings_follow_from_need_and_wish(full_size, device, asked, expected):
-    plan = choose_savings(full_size, device, **asked)
-    words = [plan.offload] + ["tiling"] * plan.vae_tiling
-    words += ["unsliced"] * (not plan.vae_slicing)
-    assert words + ["attention"] * plan.attention_slicing == expected.split()
-    assert f"{plan.needs_gb:.2f} of {device.memory_gb:.1f} GB" in str(plan)
+    chosen = choose_savings(full_size, device, **asked)
+    words = [chosen.offload] + ["tiling"] * chosen.vae_tiling
+    words += ["unsliced"] * (not chosen.vae_slicing)
+    assert words + ["attention"] * chosen.attention_slicing == expected.split()
+    assert f"{chosen.needs_gb:.2f} of {device.memory_gb:.1f} GB" in str(chosen)
     ending = "no card to offload from" if device is CPU else "as you asked"
-    assert str(plan).endswith(ending) == bool(asked)
+    assert str(chosen).endswith(ending) == bool(asked)
 
 
 def test_larger_pictures_and_more_of_them_need_more(full_size):
@@ -81,13 +75,18 @@ def test_larger_pictures_and_more_of_them_need_more(full_size):
     assert offload(size=256) == "off" and offload(size=1536) == "sequential"
 
 
-def test_after_each_plan_comes_one_that_takes_less(full_size):
-    plans = [choose_savings(full_size, T4, size=1024)]
-    with pytest.raises(Mistake, match="take fewer pictures at once, or smaller"):
-        while True:
-            plans.append(choose_savings(full_size, T4, size=1024, after=plans[-1]))
-    assert [plan.offload for plan in plans] == ["off", "off", "model", "sequential"]
-    needs = [plan.needs_gb for plan in plans]
+def test_after_each_savings_come_some_that_take_less(full_size):
+    tried = [choose_savings(full_size, T4, size=1024)]
+    with pytest.raises(Mistake) as caught:
+        for _ in range(5):
+            tried.append(choose_savings(full_size, T4, size=1024, after=tried[-1]))
+    assert caught.value.kind == "memory full"
+    assert "take fewer pictures at once, or smaller ones, or stop what else uses" in (
+        str(caught.value)
+    )
+    places = [savings.offload for savings in tried]
+    assert places == ["off", "off", "model", "sequential"]
+    needs = [savings.needs_gb for savings in tried]
     assert needs == sorted(needs, reverse=True) and needs[0] > 3 * needs[-1]
 
 

@@ -4,21 +4,17 @@ import shutil
 
 import nbformat
 import pytest
-import torch
 from course import NOTEBOOKS, draw
+from devices import CPU, MAC, T4
 
 from helpers.catalogue import CATALOGUE, POCKET
-from helpers.device import Device, find_device
+from helpers.device import find_device
 from helpers.errors import Mistake
 from helpers.forms import fields
 from helpers.memory import network_sizes
 from helpers.models import choose, describe, load
 
 pytestmark = pytest.mark.usefixtures("offline")
-
-T4 = Device("cuda", "Tesla T4", 15.8, torch.float16)
-MAC = Device("mps", "Apple GPU", 8.6, torch.float32)
-CPU = Device("cpu", "CPU with 2 cores", 4.3, torch.float32)
 
 
 @pytest.mark.parametrize("device", [CPU, MAC, T4], ids=lambda device: device.name)
@@ -48,9 +44,10 @@ def test_loading_a_second_model_frees_the_first():
 
 def test_a_name_that_fails_costs_no_loaded_model():
     pipe = load("pocket")
-    for name in ("nothing", "somebody/somewhere"):
-        with pytest.raises(Mistake):
+    for name, kind in (("nothing", "no model"), ("somebody/somewhere", "offline")):
+        with pytest.raises(Mistake) as caught:
             load(name)
+        assert caught.value.kind == kind
     assert draw(pipe).size == (128, 128)
 
 

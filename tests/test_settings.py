@@ -58,7 +58,7 @@ BAD_INPUTS = {
     "no network": (
         "offline",
         lambda pipe: stops(models.load, "somebody/somewhere"),
-        ("hub does not answer", "take pocket, or connect"),
+        ("“somebody/somewhere”",),  # the rest is in hub_server.py
     ),
     "width not a multiple of 8": (
         "setting",
@@ -112,7 +112,7 @@ BAD_INPUTS = {
     ),
     "unknown words": (
         "notice",
-        lambda pipe: notice(pipe, "a zyx, a qwrtz and 日本 3!"),
+        lambda pipe: notice(pipe, "a zyx, a qwrtz and 日本 3! zyx"),
         ("“zyx”, “qwrtz”, “日本”;", "say it with others"),
     ),
 }
@@ -155,6 +155,7 @@ def test_a_token_that_was_added_is_no_unknown_word(pipe):
     assert check_prompt(pipe, "a <qwrtz> in the city")
     pipe.tokenizer.add_tokens("<qwrtz>")
     assert check_prompt(pipe, "a <qwrtz> in the city") == []
+    assert "guess: “zyx”;" in notice(pipe, "a <qwrtz> zyx in the city")[1]
 
 
 def test_good_settings_pass(pipe):
