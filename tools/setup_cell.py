@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from packaging.requirements import Requirement
 url, tag = "https://github.com/@REPO@", "@TAG@"
 start = Path(os.environ.get("COURSE", ".")).resolve()
 places = [start, *start.parents, start / url.split("/")[-1]]
-found = [p for p in places if (p / "helpers").is_dir() and (p / "notebooks").is_dir()]
+signs = ["notebooks", "helpers/catalogue.py", "pocket/model/model_index.json"]
+found = [p for p in places if all((p / sign).exists() for sign in signs)]
 COURSE = (found or places[-1:])[0]
 if not found:
     os.environ["GIT_TERMINAL_PROMPT"] = "0"
@@ -21,7 +23,13 @@ if not found:
         raise SystemExit(f"Could not fetch {url} at {tag}: is this machine online?")
 print("Course:", "found in" if found else "fetched into", f"the folder {COURSE.name}")
 OUT = Path(os.environ.get("COURSE_OUT", COURSE / "out")).resolve()  # what you make
-OUT.mkdir(parents=True, exist_ok=True)
+try:
+    OUT.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=OUT).close()
+except OSError:
+    OUT = Path(tempfile.gettempdir()) / f"{COURSE.name}-{Path.home().name}"
+    OUT.mkdir(exist_ok=True)
+    print(f"This course is read-only: what you make goes to {OUT}; keep what you like.")
 sys.path[:] = [str(COURSE), *(p for p in sys.path if p != str(COURSE))]
 
 
