@@ -54,6 +54,10 @@ def course(tmp_path):
     badge = badges.badge("notebooks/01_hippos.ipynb")
     readme = f"{badge}\n\ngit clone https://github.com/a/b c\n"
     (tmp_path / "README.md").write_text(readme)
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "__init__.py").write_text(
+        f'REPO = "{REPO}"\nTAG = "{TAG}"\n'
+    )
     for file, text in badges.expected(tmp_path).items():
         file.write_text(text)
     return tmp_path
@@ -246,13 +250,15 @@ def test_names_the_file_that_differs(course, file, old, new):
 
 def test_check_fails_and_writes_nothing(course, monkeypatch, capsys):
     monkeypatch.setattr(badges, "ROOT", course)
-    monkeypatch.setattr(badges, "setup_cell", lambda: "# @title Set up\nanother()")
+    monkeypatch.setattr(
+        badges, "setup_cell", lambda address: "# @title Set up\nanother()"
+    )
     monkeypatch.setattr(sys, "argv", ["badges.py", "--check"])
     before = (course / "notebooks" / "01_hippos.ipynb").read_text()
     assert badges.main() == 1
     assert "notebooks/01_hippos.ipynb differs" in capsys.readouterr().out
     assert (course / "notebooks" / "01_hippos.ipynb").read_text() == before
-    monkeypatch.setattr(sys, "argv", ["badges.py"])
+    monkeypatch.setattr(sys, "argv", ["badges.py", "--repo", REPO])
     assert badges.main() == 0
     assert badges.differing(course) == []
 
@@ -263,6 +269,106 @@ def test_a_notebook_has_one_set_up_cell(copies):
     notebook.cells[1:2] = [notebook.cells[1]] * copies
     with pytest.raises(ValueError, match=f"{copies} cells start with"):
         badges.written(notebook, "notebooks/x.ipynb")
+
+
+# Where the course lives
+
+
+@pytest.mark.parametrize(
+    ("url", "repo"),
+    [
+        ("https://github.com/ada/hippos.git", "ada/hippos"),
+        ("https://github.com/ada/hippos", "ada/hippos"),
+        ("https://ada:secret@github.com/ada/hippos/", "ada/hippos"),
+        ("git@github.com:ada/hippos.git", "ada/hippos"),
+        ("git@github.com:ada/hippos.github.io.git", "ada/hippos.github.io"),
+        ("ssh://git@github.com/ada/hippos", "ada/hippos"),
+        ("ssh://git@ssh.github.com:443/ada/hippos.git", "ada/hippos"),
+        ("https://gitlab.com/ada/hippos.git", None),
+        ("https://github.com.evil.org/ada/hippos", None),
+        ("/home/ada/hippos", None),
+        ("ada/hippos", None),
+        ("", None),
+    ],
+)
+def test_reads_the_origin_of_a_clone(tmp_path, url, repo):
+    subprocess.run(["git", "-C", str(tmp_path), "init", "-q"], check=True)
+    if url:
+        add = ["git", "-C", str(tmp_path), "remote", "add", "origin", url]
+        subprocess.run(add, check=True)
+    assert badges.origin(tmp_path) == repo
+    inside = tmp_path / "course"  # unpacked from a zip, in some other repository
+    inside.mkdir()
+    assert badges.origin(inside) is None
+
+
+def run_badges(course, monkeypatch, *arguments: str) -> int:
+    """What `badges.py` does in a course, told by its exit status."""
+    monkeypatch.setattr(badges, "ROOT", course)
+    monkeypatch.setattr(badges, "setup_cell", of_this_course)
+    monkeypatch.setattr(sys, "argv", ["badges.py", *arguments])
+    try:
+        return badges.main()
+    except SystemExit as stop:
+        return stop.code
+
+
+def of_this_course(address=badges.HERE):
+    return f"# @title Set up\nfetch({address})"
+
+
+@pytest.mark.parametrize("told", ["by git", "by hand"])
+def test_every_file_follows_the_address(course, monkeypatch, told):
+    url = "git@github.com:ada/hippos.git"
+    arguments = ["--tag", "spring"]
+    if told == "by git":
+        for command in (["init", "-q"], ["remote", "add", "origin", url]):
+            subprocess.run(["git", "-C", str(course), *command], check=True)
+    else:
+        arguments += ["--repo", "ada/hippos"]
+    assert run_badges(course, monkeypatch, *arguments) == 0
+    files = ["README.md", "colab_badges.md", "helpers/__init__.py"]
+    for name in [*files, "notebooks/01_hippos.ipynb"]:
+        text = (course / name).read_text()
+        assert "ada/hippos" in text and badges.PLACEHOLDER not in text
+    for name in files[:2]:
+        assert (
+            "/ada/hippos/blob/spring/notebooks/01_hippos.ipynb"
+            in (course / name).read_text()
+        )
+    assert (course / files[2]).read_text() == 'REPO = "ada/hippos"\nTAG = "spring"\n'
+    there = ["--repo", "ada/hippos", "--tag", "spring"]
+    assert run_badges(course, monkeypatch, "--check", *there) == 0
+    assert run_badges(course, monkeypatch, "--check", *there[:3], "autumn") == 1
+    assert run_badges(course, monkeypatch, "--check", "--repo", "eve/hippos") == 1
+
+
+def test_pages_say_that_their_badges_lead_nowhere_yet(course):
+    """And no longer, once the course has an address; and again, if it loses it."""
+    nowhere, there = badges.Address(badges.PLACEHOLDER), badges.Address("ada/hippos")
+    for address, said in ((nowhere, 1), (nowhere, 1), (there, 0), (nowhere, 1)):
+        texts = badges.expected(course, address)
+        for name in ("README.md", "colab_badges.md"):
+            assert texts[course / name].count(badges.NOTE) == said
+        for file, text in texts.items():
+            file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--repo", "hippos"],
+        ["--repo", "https://gitlab.com/a/b"],
+        ["--repo", "a/b", "--tag", "a/b; rm"],
+    ],
+)
+def test_no_address_changes_nothing(course, monkeypatch, capsys, arguments):
+    monkeypatch.setattr(badges, "REPO", badges.PLACEHOLDER)
+    before = {file: file.read_text() for file in badges.expected(course)}
+    assert run_badges(course, monkeypatch, *arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert {file: file.read_text() for file in before} == before
 
 
 # The set-up cell
@@ -281,6 +387,14 @@ def set_up(folder: Path, after: str = "", **environment: str):
     )
 
 
+def looks_like_the_course(folder: Path) -> None:
+    for name in ("notebooks/a.ipynb", "helpers/__init__.py", "helpers/catalogue.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "pocket" / "model").mkdir(parents=True)
+    (folder / "pocket" / "model" / "model_index.json").touch()
+
+
 @pytest.fixture
 def elsewhere(tmp_path):
     """A folder that is in no course."""
@@ -293,7 +407,7 @@ AFTER = "print(COURSE, OUT.is_dir(), sys.path.count(str(COURSE))); import helper
 
 
 def test_set_up_is_short():
-    assert len(badges.setup_cell().splitlines()) <= 50
+    assert len(badges.setup_cell().splitlines()) <= 56
 
 
 @pytest.mark.parametrize("folder", [".", "notebooks"])
@@ -315,9 +429,7 @@ def test_set_up_finds_the_course_it_is_told(elsewhere):
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_set_up_fetches_the_course_at_its_tag(tmp_path, elsewhere):
     source = tmp_path / "hub" / REPO
-    for name in ("helpers", "notebooks"):
-        (source / name).mkdir(parents=True)
-        (source / name / "__init__.py").touch()
+    looks_like_the_course(source)
     (source / "requirements.txt").write_text("packaging\n")
     git = ["git", "-C", str(source), "-c", "user.name=a", "-c", "user.email=a@b.org"]
     for command in ("init -q", "add .", "commit -q -m first", f"tag {TAG}"):
@@ -339,10 +451,36 @@ def test_set_up_says_so_where_it_cannot_fetch(tmp_path, elsewhere):
     assert result.returncode == 1
 
 
+def test_set_up_passes_by_a_folder_that_only_looks_like_the_course(tmp_path):
+    """Somebody's project with folders of the same names is no place to install from."""
+    for name in ("helpers", "notebooks"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "requirements.txt").write_text("no-such-hippo\n")
+    result = set_up(tmp_path / "notebooks", **git_answers_with(tmp_path / "nothing"))
+    assert result.returncode == 1 and "hippo" not in result.stdout
+
+
+@pytest.mark.parametrize("obstacle", ["a file", "a read-only disk"])
+def test_set_up_makes_things_elsewhere_where_it_cannot_write(
+    elsewhere, tmp_path, obstacle
+):
+    """A folder that nobody can write into, root included, is one of /proc."""
+    blocked = Path("/proc/self") if obstacle == "a read-only disk" else tmp_path / "f"
+    if obstacle == "a file":
+        blocked.touch()
+    elif not blocked.is_dir():
+        pytest.skip("needs /proc")
+    after = "(OUT / 'a.txt').write_text('a'); print(OUT)"
+    spare = {"COURSE": str(ROOT), "TMPDIR": str(elsewhere)}
+    result = set_up(elsewhere, after, COURSE_OUT=str(blocked), **spare)
+    assert result.returncode == 0, result.stderr
+    assert Path(result.stdout.splitlines()[-1]).parent == elsewhere
+    assert len(list(elsewhere.iterdir())) == 1, "the second time is not like the first"
+
+
 def set_up_with(requirements: str, folder: Path, monkeypatch) -> list[list[str]]:
     """Runs the set-up cell on other requirements; returns what pip was asked."""
-    for name in ("helpers", "notebooks"):
-        (folder / name).mkdir(parents=True)
+    looks_like_the_course(folder)
     (folder / "requirements.txt").write_text(requirements)
     asked = []
 
@@ -435,3 +573,90 @@ def test_says_which_cell_failed(tmp_path):
     run = execute.execute(new_notebook(cells=[new_code_cell("1 / 0")]), tmp_path)
     assert "ZeroDivisionError" in run.error
     assert run.peak_bytes == 0
+
+
+# Other values for form fields, from the command line
+
+FORM = """\
+prompt = "a hippo"  # @param {type:"string"}
+steps = 25  # @param {type:"slider", min:1, max:100, step:1}
+guidance_scale = 7.5  # @param {type:"slider", min:0, max:20, step:0.5}
+seed = 1  # @param {type:"integer"}
+flip = False  # @param {type:"boolean"}
+size = 512  # @param [256, 512] {type:"raw"}
+scheduler = "DDIM"  # @param ["DDIM", "1"]
+model_name = "auto"  # @param ["auto", "pocket"] {allow-input: true}
+"""
+
+
+def with_values(*settings: str) -> dict[str, object]:
+    """What a notebook's form holds with these settings."""
+    notebook = new_notebook(cells=[new_code_cell(FORM)])
+    (filled,) = execute.with_values({Path("a.ipynb"): notebook}, settings).values()
+    return {field.name: field.default for field in fields(filled.cells[0].source)}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("prompt=1984", "1984"),
+        ("prompt=", ""),
+        ("prompt=None", "None"),
+        ("prompt='a' = \"b\"", "'a' = \"b\""),
+        ("steps=100", 100),
+        ("guidance_scale=9", 9.0),
+        ("seed=-3", -3),
+        ("flip=true", True),
+        ("size=256", 256),
+        ("scheduler=1", "1"),
+        ("model_name=a/b", "a/b"),
+    ],
+)
+def test_a_field_knows_the_type_of_its_value(setting, value):
+    name = setting.partition("=")[0]
+    given = with_values(setting)[name]
+    assert (given, type(given)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "stpes=10",
+        "steps",
+        "=3",
+        "steps=101",
+        "steps=0",
+        "steps=2.5",
+        "steps=",
+        "steps=many",
+        "guidance_scale=nan",
+        "guidance_scale=1e999",
+        "seed=inf",
+        "seed=1.5",
+        "flip=maybe",
+        "size=300",
+        "size=f()",
+        "scheduler=Euler",
+    ],
+)
+def test_a_value_that_no_form_gives_runs_nothing(tmp_path, monkeypatch, setting):
+    nbformat.write(new_notebook(cells=[new_code_cell(FORM)]), tmp_path / "a.ipynb")
+    arguments = ["execute.py", str(tmp_path / "a.ipynb"), "--set", setting]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as stop:
+        execute.main()
+    assert stop.value.code == 2 and not (tmp_path / "out").exists()
+
+
+def test_a_misspelt_field_is_told_with_the_nearest():
+    with pytest.raises(ValueError, match="nearest is steps"):
+        with_values("stpes=10")
+
+
+def test_set_may_stand_twice(tmp_path, monkeypatch):
+    """The first is not forgotten."""
+    nbformat.write(new_notebook(cells=[new_code_cell(FORM)]), tmp_path / "a.ipynb")
+    arguments = ["execute.py", str(tmp_path / "a.ipynb"), "--set", "stpes=1"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--set", "seed=3"])
+    with pytest.raises(SystemExit):
+        execute.main()

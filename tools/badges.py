@@ -4,9 +4,9 @@
     python tools/badges.py --repo ada/hippos --tag spring-2027
     python tools/badges.py --check    only say what differs, and fail if anything does
 
-That is: ``REPO`` and ``TAG`` in helpers/__init__.py, the badge and the set-up cell of every notebook (which is brought to its
-committed form on the way: no outputs, no widget state), colab_badges.md, and the badges
-and the ``git clone`` line of README.md.
+That is: ``REPO`` and ``TAG`` in helpers/__init__.py, the badge and the set-up cell of
+every notebook (which is brought to its committed form on the way: no outputs, no widget
+state), colab_badges.md, and the badges and the ``git clone`` line of README.md.
 """
 
 import argparse
@@ -223,9 +223,7 @@ def asked_for(options: argparse.Namespace) -> Address:
     if options.repo and not repo:
         raise ValueError(f"{options.repo} is not owner/name of a repository on GitHub")
     if options.tag and not re.fullmatch(r"\w[\w.-]*", options.tag, re.ASCII):
-        raise ValueError(
-            f"{options.tag!r} is no tag: letters, digits, '.', '-' and '_'"
-        )
+        raise ValueError(f"a tag is letters, digits, . - and _, not {options.tag!r}")
     if not options.check and not repo:
         repo = origin(ROOT)
         if not repo and REPO == PLACEHOLDER:

@@ -9,8 +9,8 @@ what the notebook makes lies beside it.
 """
 
 import argparse
-import ast
 import base64
+import difflib
 import io
 import mimetypes
 import os
@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -32,8 +31,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from helpers.forms import fields
-from tools.notebooks import fill
+from helpers.forms import Field, fields
+from tools.notebooks import fill, typed
 
 IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -204,14 +203,6 @@ def headline(notebook: NotebookNode) -> bytes | None:
     return None
 
 
-def _value(text: str) -> Any:
-    """A value from the command line: a Python literal, or else text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
 def _show_progress(name: str) -> Callable[[int, int], None]:
     """Says which cell is running, where somebody is watching."""
 
@@ -222,13 +213,51 @@ def _show_progress(name: str) -> Callable[[int, int], None]:
     return on_cell
 
 
-def main() -> int:
-    """Executes the notebooks on the command line, and prints a table."""
+def with_values(
+    notebooks: dict[Path, NotebookNode], settings: list[str]
+) -> dict[Path, NotebookNode]:
+    """Copies of notebooks with other values in their form fields.
+
+    Args:
+        notebooks: The notebooks by their file.
+        settings: Such as ``"steps=10"``; each is a field of at least one of them.
+
+    Raises:
+        ValueError: No notebook has such a field, or it does not take such a value.
+    """
+    texts = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ValueError(f"write {setting}=VALUE, not {setting} alone")
+        texts[name] = text
+    names = {
+        field.name
+        for notebook in notebooks.values()
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for field in fields(cell.source)
+    }
+    for name in texts:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0)
+            hint = f"; the nearest is {near[0]}" if near else ""
+            raise ValueError(f"no notebook here has a field {name}{hint}")
+
+    def value(field: Field) -> object:
+        name = field.name
+        return typed(field, texts[name]) if name in texts else field.default
+
+    return {file: fill(notebook, value) for file, notebook in notebooks.items()}
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument(
         "--set",
         nargs="+",
+        action="extend",
         default=[],
         metavar="FIELD=VALUE",
         dest="values",
@@ -242,17 +271,25 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("out"), help="for all that is made"
     )
+    return parser
+
+
+def main() -> int:
+    """Executes the notebooks on the command line, and prints a table."""
+    parser = _parser()
     options = parser.parse_args()
     for file in options.notebooks:
         if not file.is_file():
             parser.error(f"there is no notebook {file}")
-    values = {k: _value(v) for k, _, v in (x.partition("=") for x in options.values)}
+    notebooks = {file: nbformat.read(file, as_version=4) for file in options.notebooks}
+    try:
+        notebooks = with_values(notebooks, options.values)
+    except ValueError as problem:
+        parser.error(str(problem))
     options.out.mkdir(parents=True, exist_ok=True)
 
     rows, failed = [], False
-    for file in options.notebooks:
-        notebook = nbformat.read(file, as_version=4)
-        notebook = fill(notebook, lambda field: values.get(field.name, field.default))
+    for file, notebook in notebooks.items():
         made_in = os.environ | {"COURSE_OUT": str(options.out.resolve())}
         run = execute(notebook, file.parent, _show_progress(file.stem), made_in)
         page = options.out / f"{file.stem}.html"
