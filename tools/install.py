@@ -125,6 +125,8 @@ def main() -> None:
     if not whole:
         environment.make()
     say(f"Installing into {options.folder}; the first time this takes minutes.")
+    if stamp.exists():
+        stamp.unlink()
     if options.torch:
         environment.install(*shlex.split(options.torch))
     environment.install("-r", str(options.requirements))
