@@ -653,10 +653,12 @@ def test_a_misspelt_field_is_told_with_the_nearest():
         with_values("stpes=10")
 
 
-def test_set_may_stand_twice(tmp_path, monkeypatch):
-    """The first is not forgotten."""
+def test_set_may_stand_twice(tmp_path, monkeypatch, capsys):
+    """The first is not forgotten: here it is the one that is wrong."""
     nbformat.write(new_notebook(cells=[new_code_cell(FORM)]), tmp_path / "a.ipynb")
     arguments = ["execute.py", str(tmp_path / "a.ipynb"), "--set", "stpes=1"]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--set", "seed=3"])
-    with pytest.raises(SystemExit):
+    arguments += ["--set", "seed=3", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as stop:
         execute.main()
+    assert stop.value.code == 2 and "stpes" in capsys.readouterr().err
