@@ -2,7 +2,7 @@
 
     python tools/execute.py notebooks/01_pipeline_basics.ipynb
     python tools/execute.py notebooks/*.ipynb
-    python tools/execute.py notebooks/01_pipeline_basics.ipynb --set steps=10
+    python tools/execute.py notebooks/01_pipeline_basics.ipynb --set my_steps=10
 
 A page, ``out/<name>.html``, holds every output and every picture inside the one file;
 what the notebook makes lies beside it.
