@@ -45,6 +45,12 @@ def make(clone: Path, *arguments: str, **environment: str):
     )
 
 
+def nothing(folder: Path) -> list[str]:
+    """So that a mistake here does not install the whole course."""
+    (folder / "nothing.txt").touch()
+    return ["--requirements", str(folder / "nothing.txt")]
+
+
 def has_pip(clone: Path) -> bool:
     python = clone / ".venv" / "bin" / "python"
     return not subprocess.call([python, "-m", "pip", "--version"], stdout=-3, stderr=-3)
@@ -136,7 +142,7 @@ def test_a_python_that_is_too_old_is_told_first(tmp_path):
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     done = subprocess.run(
-        [sys.executable, old, INSTALL, tmp_path / "venv"],
+        [sys.executable, old, INSTALL, tmp_path / "venv", *nothing(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
@@ -152,7 +158,7 @@ def test_the_oldest_python_can_read_the_refusal():
 def test_a_python_without_ensurepip_is_told_first(tmp_path):
     (tmp_path / "ensurepip.py").write_text("raise ModuleNotFoundError('ensurepip')")
     done = subprocess.run(
-        [sys.executable, INSTALL, tmp_path / "venv"],
+        [sys.executable, INSTALL, tmp_path / "venv", *nothing(tmp_path)],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -169,7 +175,7 @@ def test_no_python_of_that_name(made):
 def test_an_environment_where_nothing_can_be_written(tmp_path):
     (tmp_path / "venv").write_text("a file of mine")
     done = subprocess.run(
-        [sys.executable, INSTALL, tmp_path / "venv"],
+        [sys.executable, INSTALL, tmp_path / "venv", *nothing(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
