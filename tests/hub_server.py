@@ -280,7 +280,7 @@ SENTENCES = {  # fault: its kind, and parts of what the learner reads
     "stall": (
         "broken off",
         "broke off",
-        "Timeout",
+        "no answer in time",
         "run this cell again",
         "take pocket",
     ),

@@ -96,7 +96,7 @@ attempt("huge", "fault/huge")
 attempt("cut", "fault/cut")
 attempt("other kind", "sdxl-turbo", dissect=True)
 os.environ["HF_TOKEN"] = "hf_bad"
-attempt("token", "fault/fine")
+attempt("token", "fault/plain")
 attempt("token, but here", "somebody/pocket")
 os.environ["HF_TOKEN"] = "“hf_abc”"
 attempt("quoted token", "fault/fresh")

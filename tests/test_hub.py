@@ -97,7 +97,7 @@ def test_a_hub_that_answers_for_some_is_no_obstacle_to_what_is_here(heard):
 
 def test_a_bad_token_is_left_out_and_that_is_told_once(heard):
     said, output, _ = heard
-    assert said["token"] == said["after a full disk"] == "fault/fine"
+    assert said["token"] == "fault/plain"
     assert said["token, but here"] == "somebody/pocket"
     assert said["quoted token"] == "fault/fresh"
     assert output.count("does not accept the token") == 1
