@@ -6,6 +6,7 @@ Each learner's sentence is checked, and that what was there before still is.
 import sys
 
 import pytest
+from hub_reasons import REASONS, reasons
 from hub_server import SENTENCES, check, listen
 
 pytestmark = pytest.mark.seconds(25)
@@ -124,3 +125,21 @@ def test_pickle_files_are_read_where_that_is_asked_for(heard):
     assert said["pickle allowed"] == said["pickle cached"] == "fault/trusted"
     assert said["part pickled"] == "fault/part"
     assert "Downloading fault/trusted: 23 MB, once." in output
+
+
+@pytest.fixture(scope="module")
+def why(tmp_path_factory):
+    return reasons(sys.executable, tmp_path_factory.mktemp("why"))
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_why_the_hub_is_not_reached(why, case):
+    last = why[case].splitlines()[-1]
+    assert REASONS[case][1] in last
+    assert "hf_" not in why[case]
+
+
+def test_a_token_that_cannot_be_sent_is_left_out_and_that_is_told(why):
+    for case in ("quoted token", "token in two"):
+        assert "it is left out" in why[case]
+    assert "left out" not in why["token and newline"]
