@@ -109,16 +109,17 @@ def check_whole(model: Model, folder: Path, allow_pickle: bool) -> None:
                 "incomplete",
                 f"“{model.name}” has no {part}: {_again(folder)}, or take pocket.",
             )
-        if not (place / "config.json").is_file():
-            continue  # every network has one
-        read_json(model, folder, f"{part}/config.json")
-        weights = _weights_in(place)
-        if not weights:
+        network = (place / "config.json").is_file()  # each has one
+        weights = _weights_in(place) if network else []
+        if lacks := _lacks(part, place, network, weights):
             raise Mistake(
                 "incomplete",
-                f"The {part} of “{model.name}” has no weights: {_again(folder)}, or "
+                f"The {part} of “{model.name}” has no {lacks}: {_again(folder)}, or "
                 "take pocket.",
             )
+        if not network:
+            continue
+        read_json(model, folder, f"{part}/config.json")
         if not any(map(_is_safe, weights)):
             pickled.append(part)
         for file in filter(_is_safe, weights):
@@ -126,6 +127,16 @@ def check_whole(model: Model, folder: Path, allow_pickle: bool) -> None:
                 raise _damaged(model, folder, f"{part}/{file.name}")
     if pickled and not allow_pickle:
         raise only_pickle(model, pickled)
+
+
+def _lacks(part: str, place: Path, network: bool, weights: list[Path]) -> str | None:
+    """What a part is nothing without; the libraries make do, and draw noise."""
+    if network and not weights:
+        return "weights"
+    words = [place / "tokenizer.json", place / "vocab.json"]
+    if part.startswith("tokenizer") and not any(file.is_file() for file in words):
+        return "vocabulary"
+    return None
 
 
 def needs_half(model: Model, folder: Path) -> bool:
