@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from contextlib import suppress
@@ -44,7 +43,7 @@ def fetch(
         Mistake: One sentence for whatever the hub, the net or the disk did.
     """
     folder = Path(model.id)
-    if os.path.isdir(folder):
+    if folder.is_absolute():
         check_kind(model, folder, dissect)
     else:
         model, folder = _fetch_from_hub(model, dissect, allow_pickle)

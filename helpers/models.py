@@ -20,7 +20,7 @@ from helpers.errors import Mistake
 from helpers.hub import LORA, fetch, is_cached
 from helpers.hub_words import hub_problem
 from helpers.libraries import in_dtype, quiet
-from helpers.memory import apply_savings, choose_savings, is_full, unload
+from helpers.memory import apply_savings, choose_savings, is_full, network_sizes, unload
 from helpers.names import find_model, show, tidy
 from helpers.pipeline_folder import count_weights
 from helpers.rescue import protect
@@ -36,9 +36,11 @@ def load(
 ) -> DiffusionPipeline:
     """Loads a text-to-image pipeline, frees the one before, and says which it is.
 
+    The one before is kept until the new one is read, where memory holds both.
+
     Args:
         name: ``"auto"``, a name in ``CATALOGUE``, a hub id or a folder; an id may end
-            in ``@`` and a branch, tag or commit.
+            in ``@`` and a branch, tag or commit. ``Model.address`` is one, too.
         dissect: The pipeline is going to be taken apart, so it has to be built like
             Stable Diffusion 1: one text encoder, and a U-Net that predicts the noise.
         allow_pickle: Read pickle files where there are no safetensors files, which
@@ -57,18 +59,17 @@ def load(
     try:
         model, folder = fetch(chosen, dissect, allow_pickle)
     except Mistake as mistake:
-        if chosen.name == "pocket" or name != "auto":
+        if not _is_auto(name) or chosen == CATALOGUE["pocket"]:
             raise
         print(mistake)
         model = chosen = CATALOGUE["pocket"]
         why, folder = "the other one could not be had", POCKET
-    takes = count_weights(model, folder) * device.dtype.itemsize
-    if takes > psutil.virtual_memory().available:
+    if not _both_fit(model, folder, device):
         _unload_previous()
     with _unreadable(model):
         pipe = _read(model, folder, device, allow_pickle)
         pipe.register_to_config(_name_or_path=chosen.address)  # for ``describe``
-        choose_savings(pipe, device)  # which no odd setting gets through
+        _check_numbers(model, pipe, device)
     _unload_previous()
     protect(pipe, apply_savings(pipe, device))
     if device.type == "cpu":
@@ -83,6 +84,11 @@ def load(
     return pipe
 
 
+def _both_fit(model: Model, folder: Path, device: Device) -> bool:
+    takes = count_weights(model, folder) * device.dtype.itemsize
+    return takes < psutil.virtual_memory().available
+
+
 def _unload_previous() -> None:
     global _loaded
     if _loaded is not None and (previous := _loaded()) is not None:
@@ -95,7 +101,7 @@ def _unreadable(model: Model) -> Iterator[None]:
     """One sentence for whatever the libraries raise while they read a pipeline."""
     try:
         yield
-    except MemoryError:
+    except (Mistake, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - of any kind, from three libraries
         if is_full(error):
@@ -106,6 +112,19 @@ def _unreadable(model: Model) -> Iterator[None]:
             "unreadable",
             f"“{model.name}” cannot be read ({reason}): copy it again, or take pocket.",
         ) from error
+
+
+def _check_numbers(model: Model, pipe: DiffusionPipeline, device: Device) -> None:
+    """Stops where weights were in no file, or a size is none, and so no sum of any."""
+    for part in network_sizes(pipe):
+        weights = pipe.components[part].named_parameters()
+        if lacking := [name for name, weight in weights if weight.is_meta]:
+            raise Mistake(
+                "incomplete",
+                f"The {part} of “{model.name}” lacks weights (such as {lacking[0]}): "
+                "copy it again, or take pocket.",
+            )
+    choose_savings(pipe, device)  # adds up, and moves nothing
 
 
 def _read(
@@ -143,7 +162,7 @@ def choose(name: str, device: Device) -> tuple[Model, str]:
     Raises:
         Mistake: The name means nothing, or a model that was taken off the hub.
     """
-    if tidy(os.fspath(name)).lower() == "auto":
+    if _is_auto(name):
         return _choose_for(device)
     return find_model(name)
 
@@ -162,6 +181,10 @@ def describe(pipe: DiffusionPipeline) -> Model:
         return model
     size = pipe.unet.config.sample_size * pipe.vae_scale_factor
     return replace(model, size=size)
+
+
+def _is_auto(name: str | os.PathLike[str]) -> bool:
+    return tidy(os.fspath(name)).lower() == "auto"
 
 
 def _choose_for(device: Device) -> tuple[Model, str]:

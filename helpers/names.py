@@ -57,8 +57,8 @@ def find_model(name: str | os.PathLike[str]) -> tuple[Model, str]:
 
 
 def tidy(text: str) -> str:
-    """A name without the spaces and quotes around it."""
-    return text.strip(" \t\r\n\"'`“”„‘’«»")
+    """A name without the spaces and quotes around it, and an ``@`` before nothing."""
+    return text.strip(" @\t\r\n\"'`“”„‘’«»")
 
 
 def _listed(text: str) -> Model | None:
@@ -92,7 +92,8 @@ def _is_printed(letter: str) -> bool:
 def _on_disk(text: str) -> str | None:
     """The path that a name is, from here or from the course's folder."""
     for path in dict.fromkeys((text, text.replace("\\", "/"))):
-        path = os.path.expanduser(path)
+        if path == "~" or path.startswith("~/"):  # another's home is no one's model
+            path = os.path.expanduser("~") + path[1:]
         for place in (path, os.path.join(ROOT, path)):
             if text and os.path.exists(place):  # no error, whatever the path is
                 return place

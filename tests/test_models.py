@@ -87,6 +87,12 @@ def wrong_shapes(file):
     safetensors.torch.save_file(tensors, file, {"format": "pt"})
 
 
+def other_name(file):
+    tensors = safetensors.torch.load_file(file)
+    tensors["hippo"] = tensors.pop(max(tensors))
+    safetensors.torch.save_file(tensors, file, {"format": "pt"})
+
+
 INDEX, SCHEDULE = "model_index.json", "scheduler/scheduler_config.json"
 DAMAGES = {
     "empty": (INDEX, empty, "damaged"),
@@ -114,6 +120,11 @@ DAMAGES = {
     "no words": ("tokenizer/tokenizer.json", gone, "incomplete"),
     "odd words": ("tokenizer/tokenizer.json", not_an_object, "unreadable"),
     "shapes": ("text_encoder/model.safetensors", wrong_shapes, "unreadable"),
+    "a name of weights": (
+        "unet/diffusion_pytorch_model.safetensors",
+        other_name,
+        "incomplete",
+    ),
     "shapes of the unet": (
         "unet/diffusion_pytorch_model.safetensors",
         wrong_shapes,
