@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 from contextlib import suppress
@@ -59,6 +60,11 @@ def _fetch_from_hub(
     from huggingface_hub import hf_hub_download
 
     hub = ask_hub()
+    if hub.token_problem:
+        _say_once(
+            f"The token on this machine {hub.token_problem}, so it is left out: log "
+            "out with hf auth logout, or take HF_TOKEN away; public models need none."
+        )
     online = hub.problem is None
     kinds = (model.variant,) if model.download_gb else (None, "fp16")
     cached = [k for k in kinds if is_cached(replace(model, variant=k), allow_pickle)]
@@ -82,6 +88,9 @@ def _fetch_from_hub(
         if online:
             model = _download(model, folder, allow_pickle, hub.token, bool(cached))
     return model, folder
+
+
+_say_once = functools.cache(print)
 
 
 def _download(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +17,16 @@ class Hub:
 
     Attributes:
         problem: Why nothing can be fetched, in a few words; None: it can be.
-        token: What to hand on as ``token``: None is the one of this machine, if there
-            is one; False is none, where the hub or the network does not take that.
+        token_problem: What is wrong with the token on this machine, if anything.
     """
 
     problem: str | None
-    token: bool | None
+    token_problem: str | None
+
+    @property
+    def token(self) -> bool | None:
+        """What to hand on as ``token``: False leaves it out, None takes the one here."""
+        return False if self.token_problem else None
 
 
 def hub_problem(timeout: float = 3.0) -> str | None:
@@ -37,20 +40,15 @@ def hub_problem(timeout: float = 3.0) -> str | None:
 
 
 def ask_hub(timeout: float = 3.0) -> Hub:
-    """Whether the hub answers, and with which token; says once if that is left out."""
-    token = None
-    if why := token_problem():
-        _say_once(f"The token on this machine {why}: it is left out.")
-        token = False
-    status, problem = _knock(token, timeout)
-    if token is None and status == 401:
-        _say_once(
-            "The hub does not accept the token on this machine: it is left out; log "
-            "out with hf auth logout, or take HF_TOKEN away."
-        )
-        token = False
-        _, problem = _knock(token, timeout)
-    return Hub(problem, token)
+    """Whether the hub answers; without the token, where that is bad."""
+    from huggingface_hub import get_token
+
+    if not (bad := token_problem()):
+        status, problem = _knock(None, timeout)
+        if status != 401 or get_token() is None:
+            return Hub(problem, None)
+        bad = "is not accepted by the hub"
+    return Hub(_knock(False, timeout)[1], bad)
 
 
 def token_problem() -> str | None:
@@ -61,9 +59,6 @@ def token_problem() -> str | None:
     if token.isascii() and token.isprintable() and " " not in token:
         return None
     return "has characters in it that no token has, such as quotes or spaces"
-
-
-_say_once = functools.cache(print)
 
 
 def _knock(token: bool | None, timeout: float) -> tuple[int | None, str | None]:
@@ -153,11 +148,6 @@ _ANSWERS = {
     "EntryNotFoundError": (
         "not diffusers",
         "“{id}” is not in the form that diffusers reads: take a name from the list.",
-    ),
-    401: (  # with a token, or it would be one of the above
-        "bad token",
-        "The hub does not accept the token on this machine: log out with hf auth "
-        "logout, or take HF_TOKEN away; these models need none.",
     ),
     403: (
         "forbidden",

@@ -62,26 +62,29 @@ def load(
         if not _is_auto(name) or chosen == CATALOGUE["pocket"]:
             raise
         print(mistake)
-        model = chosen = CATALOGUE["pocket"]
         why, folder = "the other one could not be had", POCKET
+        model = chosen = CATALOGUE["pocket"]
     if not _both_fit(model, folder, device):
         _unload_previous()
     with _unreadable(model):
         pipe = _read(model, folder, device, allow_pickle)
-        pipe.register_to_config(_name_or_path=chosen.address)  # for ``describe``
         _check_numbers(model, pipe, device)
+    pipe.register_to_config(_name_or_path=chosen.address)  # for ``describe``
     _unload_previous()
     protect(pipe, apply_savings(pipe, device))
     if device.type == "cpu":
         share_cores(pipe.unet)
     pipe.set_progress_bar_config(delay=3, leave=False)  # only where one has to wait
     _loaded = weakref.ref(pipe)
+    _introduce(pipe, model, device, why)
+    return pipe
 
+
+def _introduce(pipe: DiffusionPipeline, model: Model, device: Device, why: str) -> None:
     kind = str(device.dtype).removeprefix("torch.")
     print(f"Model: {model.name} in {kind} on {device}. Why: {why}.")
     if device.type != "cpu":
         print(f"Memory: {pipe.savings}.")
-    return pipe
 
 
 def _both_fit(model: Model, folder: Path, device: Device) -> bool:

@@ -56,7 +56,10 @@ def reasons(python: str | Path, folder: Path, **environment: str) -> dict[str, s
     clean |= environment | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "0"}
     clean |= {"HF_HOME": str(folder)}
     usual = {"HF_ENDPOINT": "http://127.0.0.1:{port}"}
-    code = "from helpers.hub_words import hub_problem; print(hub_problem(timeout=1))"
+    code = (
+        "from helpers.hub_words import ask_hub; hub = ask_hub(timeout=1); "
+        "print(hub.token_problem, hub.problem, sep='\\n')"
+    )
     runs = {
         case: subprocess.Popen(
             [python, "-c", code],
