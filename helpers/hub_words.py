@@ -25,7 +25,7 @@ class Hub:
 
     @property
     def token(self) -> bool | None:
-        """What to hand on as ``token``: False leaves it out, None takes the one here."""
+        """What to hand on as ``token``: False is none, None is the one here."""
         return False if self.token_problem else None
 
 
