@@ -4,6 +4,8 @@
     device           which machine is this, and in which numbers does it compute
     cores            cores that other programs compute on are left to them
     catalogue        what to know of each model before loading it
+    names            what a typed name means: of the catalogue, this disk, or the hub
+    hub_words        what the hub, the network and the disk answer, in plain words
     hub              from the hub onto this disk: whole, or one sentence
     pipeline_folder  is a folder a pipeline, of our kind, and whole
     libraries        what diffusers and transformers say unasked, and rename

@@ -43,6 +43,13 @@ class Model:
     lora: str | None = None
     scheduler: str | None = None
 
+    @property
+    def address(self) -> str:
+        """What ``load`` takes to get exactly this model again."""
+        if CATALOGUE.get(self.name) == self:
+            return self.name
+        return f"{self.id}@{self.revision}" if self.revision else self.id
+
 
 RAIL = "CreativeML Open RAIL-M"
 STABILITY = "Stability AI Community"

@@ -18,7 +18,8 @@ from packaging.requirements import Requirement
 
 from helpers.catalogue import CATALOGUE, POCKET
 from helpers.device import GB, find_device
-from helpers.hub import cache_disk, hub_answers, is_cached
+from helpers.hub import cache_disk, is_cached
+from helpers.hub_words import hub_problem, token_problem
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 DOWNLOAD = max(model.download_gb for model in CATALOGUE.values())
@@ -92,27 +93,25 @@ def _packages() -> Iterator[tuple[bool, str]]:
 
 
 def _hub() -> tuple[bool, str]:
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False, "hub: HF_HUB_OFFLINE is set: unset it to download models"
-    if hub_answers():
-        return True, "hub: answers"
-    return False, "hub: no answer: the pocket model works without; check the network"
+    if problem := hub_problem():
+        return False, f"hub: not reached ({problem}); the pocket model works without"
+    return True, "hub: answers"
 
 
 def _token(online: bool) -> tuple[bool, str]:
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import HfHubHTTPError
 
+    fix = "hf auth logout, or take HF_TOKEN away"
     if get_token() is None:
         return True, "token: none, and none is needed"
+    if problem := token_problem():
+        return False, f"token: there is one, and it {problem}: {fix}"
     if online:
         try:
             HfApi().whoami()
         except HfHubHTTPError as error:
             if error.response.status_code == 401:
-                fix = "hf auth logout, or take HF_TOKEN away"
                 line = f"token: there is one, and the hub does not accept it: {fix}"
                 return False, line
         except Exception:  # noqa: BLE001, S110 - each hub version names them anew

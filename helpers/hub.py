@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import errno
+import functools
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from helpers.catalogue import DEFAULT, Model
+from helpers.catalogue import Model
 from helpers.errors import Mistake
+from helpers.hub_words import ask_hub, plain_words
 from helpers.libraries import quiet
-from helpers.pipeline_folder import check_kind, check_whole, only_pickle, parts_of
+from helpers.pipeline_folder import (
+    check_kind,
+    check_whole,
+    needs_half,
+    only_pickle,
+    parts_of,
+)
 
 LORA = "pytorch_lora_weights.safetensors"  # what a LoRA's file is called
-
-
-def hub_answers(timeout: float = 3.0) -> bool:
-    """Whether models can be fetched now (``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` count).
-
-    Args:
-        timeout: Seconds to wait.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        HfApi().model_info(DEFAULT.id, timeout=timeout)
-    except HfHubHTTPError as error:
-        return error.response.status_code < 500
-    except Exception:  # noqa: BLE001 - each hub version names a dead network anew
-        return False
-    return True
 
 
 def fetch(
@@ -56,13 +44,12 @@ def fetch(
         Mistake: One sentence for whatever the hub, the net or the disk did.
     """
     folder = Path(model.id)
-    if folder.is_dir():
+    if folder.is_absolute():
         check_kind(model, folder, dissect)
-        unet = [file.name for file in folder.glob("unet/*.safetensors")]
-        if unet and all(".fp16" in name for name in unet):
-            model = replace(model, variant="fp16")
     else:
         model, folder = _fetch_from_hub(model, dissect, allow_pickle)
+    if not model.variant and needs_half(model, folder):
+        model = replace(model, variant="fp16")
     check_whole(model, folder, allow_pickle)
     return model, folder
 
@@ -72,50 +59,66 @@ def _fetch_from_hub(
 ) -> tuple[Model, Path]:
     from huggingface_hub import hf_hub_download
 
-    online = hub_answers()
+    hub = ask_hub()
+    if hub.token_problem:
+        _say_once(
+            f"The token on this machine {hub.token_problem}, so it is left out: log "
+            "out with hf auth logout, or take HF_TOKEN away; public models need none."
+        )
+    online = hub.problem is None
     kinds = (model.variant,) if model.download_gb else (None, "fp16")
     cached = [k for k in kinds if is_cached(replace(model, variant=k), allow_pickle)]
     if not online and not cached:
         size = f" (a download of {model.download_gb} GB)" if model.download_gb else ""
         raise Mistake(
             "offline",
-            f"The hub does not answer, so “{model.name}”{size} cannot be fetched: "
-            "take pocket, or connect and run this cell again.",
+            f"The hub cannot be reached ({hub.problem}), so “{model.name}”{size} "
+            "cannot be fetched: take pocket, or mend that and run this cell again.",
         )
-    where = {"revision": model.revision, "local_files_only": not online}
-    with _plain_words(model):
+    where = {"local_files_only": not online, "token": hub.token}
+    with plain_words(model):
         for file in ("scheduler/scheduler_config.json", "model_index.json"):
-            index = hf_hub_download(model.id, file, **where)
+            index = hf_hub_download(model.id, file, revision=model.revision, **where)
         folder = Path(index).parent
         check_kind(model, folder, dissect)
+        if model.lora:
+            hf_hub_download(model.lora, LORA, **where)
         if cached:
             model = replace(model, variant=cached[0])
-        else:
-            model = _announce(model, folder, allow_pickle)
-        if model.lora:
-            hf_hub_download(model.lora, LORA, local_files_only=not online)
         if online:
-            _download(model, folder, allow_pickle)
+            model = _download(model, folder, allow_pickle, hub.token, bool(cached))
     return model, folder
 
 
-def _download(model: Model, folder: Path, allow_pickle: bool) -> None:
-    """Fetches what is not here; whatever goes wrong is no matter where all is."""
-    from diffusers import DiffusionPipeline
+_say_once = functools.cache(print)
+
+
+def _download(
+    model: Model, folder: Path, allow_pickle: bool, token: bool | None, cached: bool
+) -> Model:
+    """Fetches what is not here; whatever goes wrong is no matter where all is.
+
+    Returns:
+        The model; with the variant that is taken, if nobody listed it.
+    """
+    from huggingface_hub import snapshot_download
 
     try:
+        files = _files_on_hub(model, folder, token)
+        model, needed = _choose_files(model, files, allow_pickle, cached)
+        if not cached:
+            _announce(model, needed)
+        names = [file.name for file in needed]
         with quiet(progress=True):
-            DiffusionPipeline.download(
-                model.id,
-                variant=model.variant,
-                use_safetensors=None if allow_pickle else True,
-                revision=model.revision,
+            snapshot_download(
+                model.id, revision=model.revision, allow_patterns=names, token=token
             )
-    except Exception:  # a hub that is busy, a bad token: perhaps all is here
+    except Exception:  # a hub that is busy, or one that changed: perhaps all is here
         with suppress(Mistake):
             check_whole(model, folder, allow_pickle)
-            return
+            return model
         raise
+    return model
 
 
 def is_cached(model: Model, allow_pickle: bool = False) -> bool:
@@ -141,152 +144,87 @@ def cache_disk() -> Any:
 
 
 @dataclass(frozen=True)
-class _Weights:
-    """A file of weights on the hub."""
+class _File:
+    """A file of a pipeline's part on the hub."""
 
-    part: str
-    variant: str | None
-    safe: bool
+    name: str
     size: int
+    part: str
+    variant: str | None = None
+    kind: str = ""  # of weights: "safetensors", or "bin", which is pickled
 
 
-def _weights_on_hub(model: Model, folder: Path) -> list[_Weights]:
-    """The files of weights of the parts that a pipeline is made of."""
+def _files_on_hub(model: Model, folder: Path, token: bool | None) -> list[_File]:
+    """What the parts that a pipeline is made of have on the hub."""
     from huggingface_hub import HfApi
 
-    about = HfApi().model_info(
+    about = HfApi(token=token).model_info(
         model.id, revision=model.revision, files_metadata=True, timeout=10
     )
-    pattern = re.compile(
-        r"(\w+)/(?:diffusion_pytorch_|pytorch_)?model(?:\.(\w+))?(?:-\d+-of-\d+)?"
+    weights = re.compile(
+        r"(?:diffusion_pytorch_|pytorch_)?model(?:\.(\w+))?(?:-\d+-of-\d+)?"
         r"\.(safetensors|bin)"
     )
-    parts = parts_of(folder)
-    return [
-        _Weights(found[1], found[2], found[3] == "safetensors", file.size or 0)
-        for file in about.siblings
-        if (found := pattern.fullmatch(file.rfilename)) and found[1] in parts
-    ]
+    parts = parts_of(model, folder)
+    files = []
+    for sibling in about.siblings:
+        part, _, name = sibling.rfilename.rpartition("/")
+        about_it = sibling.rfilename, sibling.size or 0, part
+        if part in parts and (found := weights.fullmatch(name)):
+            files.append(_File(*about_it, *found.groups()))
+        elif part in parts and name.endswith((".json", ".txt")):
+            files.append(_File(*about_it))
+    return files
 
 
-def _announce(model: Model, folder: Path, allow_pickle: bool) -> Model:
-    """Says how large a download is, or why there will be none.
+def _choose_files(
+    model: Model, files: list[_File], allow_pickle: bool, cached: bool
+) -> tuple[Model, list[_File]]:
+    """Which files make a whole pipeline: of each part one set of weights.
 
-    The library would find out by itself which files to take (and raise, in many words,
-    where there are none); this says beforehand how much that is, whether there is room,
-    and which parts are pickled, and takes the half size of what nobody listed.
-
-    Returns:
-        The model; one that is not in the catalogue in half the size, if there is that.
+    Raises:
+        Mistake: There is none, or only with pickled parts, and nobody asked for those.
     """
-    files = _weights_on_hub(model, folder)
-    safe = {file.part for file in files if file.safe}
-    pickled = {file.part for file in files} - safe
-    if pickled and not allow_pickle:
-        raise only_pickle(model, pickled)
-    if not model.download_gb:
-        half = {
-            file.part
-            for file in files
-            if file.variant == "fp16" and (file.safe or file.part in pickled)
-        }
-        model = replace(model, variant="fp16" if half == safe | pickled else None)
-    needed = sum(
-        file.size
-        for file in files
-        if file.variant == model.variant and file.safe == (file.part in safe)
+    weights = [file for file in files if file.kind]
+    safe = {file.part for file in weights if file.kind == "safetensors"}
+    parts = {file.part for file in weights}
+    if parts - safe and not allow_pickle:
+        raise only_pickle(model, parts - safe)
+
+    def of(variant: str | None, part: str) -> list[_File]:
+        kind = "safetensors" if part in safe else "bin"
+        sets = {None: [], variant: []}
+        for file in weights:
+            if file.part == part and file.kind == kind and file.variant in sets:
+                sets[file.variant].append(file)
+        return sets[variant] or sets[None]
+
+    listed = model.download_gb or cached
+    for variant in (model.variant, "fp16") if listed else ("fp16",):
+        chosen = {part: of(variant, part) for part in parts}
+        if parts and all(chosen.values()):
+            half = any(f.variant for some in chosen.values() for f in some)
+            needed = [file for some in chosen.values() for file in some]
+            needed += [file for file in files if not file.kind]
+            return replace(model, variant="fp16" if half else None), needed
+    raise Mistake(
+        "no whole set",
+        f"The hub has no whole set of weights of “{model.name}” that diffusers reads: "
+        "take a name from the list.",
     )
-    room = cache_disk().free
-    if room < needed:
+
+
+def _announce(model: Model, needed: list[_File]) -> None:
+    """Says how large a download is, or that there is no room for it."""
+    size, room = sum(file.size for file in needed), cache_disk().free
+    if room < size:
         raise Mistake(
             "too large",
-            f"“{model.name}” is {_large(needed)} and the disk has room for "
+            f"“{model.name}” is {_large(size)} and the disk has room for "
             f"{_large(room)}: delete what you do not need, or take pocket.",
         )
-    print(f"Downloading {model.name}: {_large(needed)}, once.")
-    return model
+    print(f"Downloading {model.name}: {_large(size)}, once.")
 
 
 def _large(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
-
-
-@contextmanager
-def _plain_words(model: Model) -> Iterator[None]:
-    """One sentence for whatever the hub or the disk answers."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        yield
-    except Mistake:
-        raise
-    except Exception as error:  # noqa: BLE001 - httpx's or httpx2's, by version
-        cause = error.__cause__  # the hub's answer, behind “it is not here either”
-        if isinstance(error, LocalEntryNotFoundError):
-            error = cause if isinstance(cause, HfHubHTTPError) else error
-        raise _in_plain_words(model, error) from None
-
-
-# What the hub's errors mean to a learner, the special ones before those they are a kind
-# of: https://huggingface.co/docs/huggingface_hub/package_reference/utilities
-_ANSWERS = {
-    "GatedRepoError": (
-        "gated",
-        "“{id}” is given out after a form: fill it in at https://huggingface.co/{id}, "
-        "log in, or take stable-diffusion-v1-5.",
-    ),
-    "RevisionNotFoundError": (
-        "no revision",
-        "“{id}” has no revision “{revision}”: leave “@{revision}” away for the newest.",
-    ),
-    "RepositoryNotFoundError": (  # the hub says 401, as if one had to log in
-        "not public",
-        "The hub has no public model “{id}”: check the spelling, or take a name from "
-        "the list.",
-    ),
-    "LocalEntryNotFoundError": (
-        "incomplete",
-        "Only a part of “{name}” is here, and the hub does not answer: take pocket, or "
-        "connect and run this cell again.",
-    ),
-    "EntryNotFoundError": (
-        "not diffusers",
-        "“{id}” is not in the form that diffusers reads: take a name from the list.",
-    ),
-    401: (  # with a token, or it would be one of the above
-        "bad token",
-        "The hub does not accept the token on this machine: log out with hf auth "
-        "logout, or take HF_TOKEN away; these models need none.",
-    ),
-    403: (
-        "forbidden",
-        "The token on this machine may not read “{id}”: log out with hf auth logout, "
-        "or make one that may.",
-    ),
-    "full": (
-        "disk full",
-        "The disk is full before “{name}” is whole: delete what you do not need and "
-        "run this cell again, or take pocket.",
-    ),
-    "else": (
-        "broken off",
-        "The download of “{name}” broke off, the hub {how}: run this cell again, what "
-        "is whole stays; or take pocket.",
-    ),
-}
-
-
-def _in_plain_words(model: Model, error: Exception) -> Mistake:
-    status = error.response.status_code if hasattr(error, "response") else None
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    what: str | int = "else"
-    if known := [name for name in _ANSWERS if name in kinds]:
-        what = known[0]
-    elif status in _ANSWERS:
-        what = status
-    elif getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        what = "full"
-    kind, sentence = _ANSWERS[what]
-    how = f"answers {status}" if status else f"stopped ({type(error).__name__})"
-    about = {"id": model.id, "name": model.name, "revision": model.revision}
-    return Mistake(kind, sentence.format(**about, how=how))

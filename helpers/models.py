@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.catalogue import CATALOGUE, DEFAULT, POCKET, SUCCESSORS, Model
+import psutil
+
+from helpers.catalogue import CATALOGUE, DEFAULT, POCKET, Model
 from helpers.cores import share_cores
 from helpers.device import Device, find_device
 from helpers.errors import Mistake
-from helpers.hub import LORA, fetch, hub_answers, is_cached
+from helpers.hub import LORA, fetch, is_cached
+from helpers.hub_words import hub_problem
 from helpers.libraries import in_dtype, quiet
-from helpers.memory import apply_savings, unload
+from helpers.memory import apply_savings, choose_savings, is_full, network_sizes, unload
+from helpers.names import find_model, show, tidy
+from helpers.pipeline_folder import count_weights
 from helpers.rescue import protect
 
 if TYPE_CHECKING:
@@ -28,9 +36,11 @@ def load(
 ) -> DiffusionPipeline:
     """Loads a text-to-image pipeline, frees the one before, and says which it is.
 
+    The one before is kept until the new one is read, where memory holds both.
+
     Args:
         name: ``"auto"``, a name in ``CATALOGUE``, a hub id or a folder; an id may end
-            in ``@`` and a branch, tag or commit.
+            in ``@`` and a branch, tag or commit. ``Model.address`` is one, too.
         dissect: The pipeline is going to be taken apart, so it has to be built like
             Stable Diffusion 1: one text encoder, and a U-Net that predicts the noise.
         allow_pickle: Read pickle files where there are no safetensors files, which
@@ -45,29 +55,79 @@ def load(
     """
     global _loaded
     device = find_device()
-    model, why = choose(name, device)
+    chosen, why = choose(name, device)
     try:
-        model, folder = fetch(model, dissect, allow_pickle)
+        model, folder = fetch(chosen, dissect, allow_pickle)
     except Mistake as mistake:
-        if name != "auto":
+        if not _is_auto(name) or chosen == CATALOGUE["pocket"]:
             raise
         print(mistake)
-        model, why = CATALOGUE["pocket"], "the other one could not be had"
-        folder = POCKET
-    if _loaded is not None and (previous := _loaded()) is not None:
-        unload(previous)
-    pipe = _read(model, folder, device, allow_pickle)
+        why, folder = "the other one could not be had", POCKET
+        model = chosen = CATALOGUE["pocket"]
+    if not _both_fit(model, folder, device):
+        _unload_previous()
+    with _unreadable(model):
+        pipe = _read(model, folder, device, allow_pickle)
+        _check_numbers(model, pipe, device)
+    pipe.register_to_config(_name_or_path=chosen.address)  # for ``describe``
+    _unload_previous()
     protect(pipe, apply_savings(pipe, device))
     if device.type == "cpu":
         share_cores(pipe.unet)
     pipe.set_progress_bar_config(delay=3, leave=False)  # only where one has to wait
     _loaded = weakref.ref(pipe)
+    _introduce(pipe, model, device, why)
+    return pipe
 
+
+def _introduce(pipe: DiffusionPipeline, model: Model, device: Device, why: str) -> None:
     kind = str(device.dtype).removeprefix("torch.")
     print(f"Model: {model.name} in {kind} on {device}. Why: {why}.")
     if device.type != "cpu":
         print(f"Memory: {pipe.savings}.")
-    return pipe
+
+
+def _both_fit(model: Model, folder: Path, device: Device) -> bool:
+    takes = count_weights(model, folder) * device.dtype.itemsize
+    return takes < psutil.virtual_memory().available
+
+
+def _unload_previous() -> None:
+    global _loaded
+    if _loaded is not None and (previous := _loaded()) is not None:
+        unload(previous)
+    _loaded = None
+
+
+@contextmanager
+def _unreadable(model: Model) -> Iterator[None]:
+    """One sentence for whatever the libraries raise while they read a pipeline."""
+    try:
+        yield
+    except (Mistake, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - of any kind, from three libraries
+        if is_full(error):
+            raise
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        reason = show(f"{type(error).__name__}: {first.strip()}".rstrip(": "))
+        raise Mistake(
+            "unreadable",
+            f"“{model.name}” cannot be read ({reason}): copy it again, or take pocket.",
+        ) from error
+
+
+def _check_numbers(model: Model, pipe: DiffusionPipeline, device: Device) -> None:
+    """Stops where weights were in no file, or a size is none, and so no sum of any."""
+    for part in network_sizes(pipe):
+        weights = pipe.components[part].named_parameters()
+        if lacking := [name for name, weight in weights if weight.is_meta]:
+            raise Mistake(
+                "incomplete",
+                f"The {part} of “{model.name}” lacks weights (such as {lacking[0]}): "
+                "copy it again, or take pocket.",
+            )
+    choose_savings(pipe, device)  # adds up, and moves nothing
 
 
 def _read(
@@ -76,19 +136,12 @@ def _read(
     import diffusers
 
     with quiet():
-        try:
-            pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
-                folder,
-                variant=model.variant,
-                use_safetensors=None if allow_pickle else True,
-                **in_dtype(device.dtype),
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise Mistake(
-                "unreadable", f"“{model.name}” cannot be read ({reason})."
-            ) from None
-        pipe.register_to_config(_name_or_path=model.id)  # for ``describe``
+        pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
+            folder,
+            variant=model.variant,
+            use_safetensors=None if allow_pickle else True,
+            **in_dtype(device.dtype),
+        )
         if model.lora:
             pipe.load_lora_weights(model.lora, weight_name=LORA, local_files_only=True)
             pipe.fuse_lora()
@@ -112,32 +165,9 @@ def choose(name: str, device: Device) -> tuple[Model, str]:
     Raises:
         Mistake: The name means nothing, or a model that was taken off the hub.
     """
-    if name == "auto":
+    if _is_auto(name):
         return _choose_for(device)
-    known = {model.id: model for model in reversed(CATALOGUE.values())} | CATALOGUE
-    if name in known:
-        model = known[name]
-        if model.name == "pocket" and not POCKET.is_dir():
-            raise Mistake(
-                "missing", f"The pocket model is missing: {POCKET} should hold it."
-            )
-        return model, "you chose it"
-    if name in SUCCESSORS:
-        raise Mistake(
-            "gone", f"“{name}” was taken off the hub: take “{SUCCESSORS[name]}”."
-        )
-    if (Path(name) / "model_index.json").is_file():
-        folder = Path(name).resolve()
-        return Model(folder.name, str(folder)), "you chose this folder"
-    id, _, revision = name.partition("@")
-    if _is_address(id):
-        found = known.get(id, Model(id, id))
-        return replace(found, revision=revision or None), "you chose it by its address"
-    raise Mistake(
-        "no model",
-        f"There is no model “{name}”: take auto, {', '.join(CATALOGUE)}, or an "
-        "address on the hub such as CompVis/stable-diffusion-v1-4.",
-    )
+    return find_model(name)
 
 
 def describe(pipe: DiffusionPipeline) -> Model:
@@ -145,29 +175,19 @@ def describe(pipe: DiffusionPipeline) -> Model:
 
     So a notebook gets the size, steps and guidance that suit whatever is loaded.
     """
-    id = str(pipe.name_or_path)
-    if Path(id).is_dir():
-        id = str(Path(id).resolve())
-    sampler = type(pipe.scheduler).__name__
-    for model in reversed(CATALOGUE.values()):
-        if model.id == id and model.scheduler in (None, sampler):
-            return model
-    return Model(
-        name=Path(id).name if Path(id).is_dir() else id,
-        id=id,
-        size=pipe.unet.config.sample_size * pipe.vae_scale_factor,
-    )
-
-
-def _is_address(id: str) -> bool:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
+    address = str(pipe.name_or_path)
     try:
-        validate_repo_id(id)
-    except HFValidationError:
-        return False
-    return "/" in id
+        model, _ = find_model(address)
+    except Mistake:  # of a folder that is gone since
+        model = Model(Path(address).name, address)
+    if model.id in {listed.id for listed in CATALOGUE.values()}:
+        return model
+    size = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    return replace(model, size=size)
+
+
+def _is_auto(name: str | os.PathLike[str]) -> bool:
+    return tidy(os.fspath(name)).lower() == "auto"
 
 
 def _choose_for(device: Device) -> tuple[Model, str]:
@@ -177,8 +197,9 @@ def _choose_for(device: Device) -> tuple[Model, str]:
         if "google.colab" in sys.modules:
             why += " (Runtime > Change runtime type > T4 GPU gives one)"
         return pocket, why
-    if hub_answers():
+    problem = hub_problem()
+    if problem is None:
         return DEFAULT, "there is a graphics card, and the hub answers"
     if is_cached(DEFAULT):
         return DEFAULT, "there is a graphics card, and it was downloaded earlier"
-    return pocket, "the hub does not answer, and this one is already here"
+    return pocket, f"the hub cannot be reached ({problem}), and this one is here"

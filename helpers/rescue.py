@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,21 +36,44 @@ def protect(pipe: DiffusionPipeline, savings: Savings) -> DiffusionPipeline:
     Args:
         pipe: Changed in place. It stays what it was for ``isinstance`` and for
             ``save_pretrained``.
-        savings: What it saves on this machine now.
+        savings: What it saves now; nothing else changes by protecting it again.
 
     Returns:
         The same pipeline.
     """
-    kind = type(pipe)
-    pipe.__class__ = type(kind.__name__, (_Protected, kind), {"__doc__": kind.__doc__})
+    if not isinstance(pipe, _Protected):
+        pipe.__class__ = _protected(type(pipe))
     pipe.savings = savings
+    return pipe
+
+
+def _protected(kind: type) -> type:
+    """A kind of pipeline that looks like another one, its ``__call__`` too."""
+
+    @functools.wraps(kind.__call__)
+    def call(self: _Protected, *args: Any, **settings: Any) -> Any:
+        return self.draw_well(super(_Protected, self).__call__, args, settings)
+
+    names = ("__doc__", "__module__", "__qualname__")
+    looks = {name: getattr(kind, name) for name in names} | {"__call__": call}
+    return type(kind.__name__, (_Protected, kind), looks)
+
+
+def _unpickled(kind: type) -> DiffusionPipeline:
+    pipe = kind.__new__(kind)
+    pipe.__class__ = _protected(kind)
     return pipe
 
 
 class _Protected:
     savings: Savings
 
-    def __call__(self, *args: Any, **settings: Any) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self).__bases__[1],), self.__dict__
+
+    def draw_well(
+        self, call: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]
+    ) -> Any:
         rewind = _rewinder(settings.get("generator"))
         order = _order(args, settings)
 
@@ -58,7 +82,7 @@ class _Protected:
             overflown.clear()
             # SDXL's pipelines widen it while it decodes; cut short, they leave it so.
             self.vae.type(self.unet.dtype)
-            return super(_Protected, self).__call__(*args, **settings)
+            return call(*args, **settings)
 
         def draw_somehow() -> Any:
             while True:

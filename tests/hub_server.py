@@ -18,7 +18,7 @@ from typing import ClassVar
 import safetensors.torch
 import torch
 
-from helpers.catalogue import POCKET
+from helpers.catalogue import DEFAULT, POCKET
 
 ROOT = Path(__file__).resolve().parents[1]
 REVISION = "0" * 40
@@ -26,10 +26,11 @@ GOOD = {
     "somebody/pocket",
     "somebody/img2img",
     "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "CompVis/stable-diffusion-v1-4",
     "latent-consistency/lcm-lora-sdv1-5",
     "stabilityai/sdxl-turbo",
 }
-HALVES = {"stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/sdxl-turbo"}
+HALVES = GOOD - {"somebody/pocket", "somebody/img2img"}
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -55,6 +56,15 @@ def files_of(repository: str) -> dict[str, bytes]:
         index = json.loads(files["model_index.json"])
         index["_class_name"] = "StableDiffusionImg2ImgPipeline"
         files["model_index.json"] = json.dumps(index).encode()
+    if repository == "fault/half-unet":
+        files[UNET.replace(".s", ".fp16.s")] = files.pop(UNET)
+    if repository == "fault/half-vae":
+        vae = UNET.replace("unet", "vae")
+        files[vae.replace(".s", ".fp16.s")] = files.pop(vae)
+    if repository == "fault/ema":  # neither full nor half
+        files[UNET.replace(".s", ".ema.s")] = files.pop(UNET)
+    if repository == "fault/index":
+        files["model_index.json"] = b"[]"
     if repository == "fault/halves":  # of one part only pickled
         name = "text_encoder/model.safetensors"
         files[UNET.replace(".s", ".fp16.s")] = files[UNET]
@@ -66,9 +76,10 @@ def files_of(repository: str) -> dict[str, bytes]:
         index = json.loads(files["model_index.json"]) | {"_class_name": "FluxPipeline"}
         files["model_index.json"] = json.dumps(index).encode()
     if repository == "fault/part":
-        files["vae/diffusion_pytorch_model.bin"] = files.pop(
-            UNET.replace("unet", "vae")
-        )
+        pickled = io.BytesIO()
+        tensors = safetensors.torch.load(files.pop(UNET.replace("unet", "vae")))
+        torch.save(tensors, pickled)
+        files["vae/diffusion_pytorch_model.bin"] = pickled.getvalue()
     if repository == "latent-consistency/lcm-lora-sdv1-5":
         lora = Path(os.environ["LORA"]) / "pytorch_lora_weights.safetensors"
         files = {lora.name: lora.read_bytes()}
@@ -104,6 +115,7 @@ class Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     down = False
     busy = False
+    moody = False  # answers, but lists no repository except the one asked for first
     cut: ClassVar = set()
 
     def do_HEAD(self):
@@ -111,7 +123,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.partition("?")[0]
-        if path in ("/down", "/busy"):
+        if path in ("/down", "/busy", "/moody"):
             setattr(Hub, path[1:], not getattr(Hub, path[1:]))
             return self.answer(200, b"")
         if self.busy:
@@ -131,6 +143,8 @@ class Hub(BaseHTTPRequestHandler):
             return self.answer(403, b"")
         if repository == "fault/429":
             return self.answer(429, b"")
+        if self.moody and api and repository != DEFAULT.id:
+            return self.answer(503, b"")
         if "no-such-branch" in path:
             return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
         files = files_of(repository)
@@ -203,7 +217,7 @@ def listen(python: str | Path, home: Path, **environment: str):
         check=False,
     )
     server.shutdown()
-    Hub.down = Hub.busy = False
+    Hub.down = Hub.busy = Hub.moody = False
     Hub.cut.clear()
     assert result.returncode == 0, result.stderr[-3000:]
     output, _, said = result.stdout.partition("SAID ")
@@ -254,7 +268,8 @@ SENTENCES = {  # fault: its kind, and parts of what the learner reads
         "no revision “no-such-branch”",
         "leave “@no-such-branch” away",
     ),
-    "token": ("bad token", "does not accept the token", "hf auth logout", "need none"),
+    "ema": ("no whole set", "no whole set of weights of “fault/ema”", "take a name"),
+    "index": ("damaged", "model_index.json of “fault/index”", "run this cell again"),
     "cut": (
         "broken off",
         "broke off",
@@ -265,7 +280,7 @@ SENTENCES = {  # fault: its kind, and parts of what the learner reads
     "stall": (
         "broken off",
         "broke off",
-        "Timeout",
+        "no answer in time",
         "run this cell again",
         "take pocket",
     ),
@@ -331,11 +346,11 @@ SENTENCES = {  # fault: its kind, and parts of what the learner reads
     ),
     "not cached": (
         "offline",
-        "hub does not answer",
+        "hub cannot be reached (it answers 503)",
         "2.6 GB",
-        "take pocket, or connect",
+        "take pocket, or mend that",
     ),
-    "half cached": ("offline", "hub does not answer", "take pocket, or connect"),
+    "half cached": ("offline", "hub cannot be reached (it answers 503)", "take pocket"),
 }
 
 

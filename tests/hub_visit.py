@@ -20,8 +20,9 @@ from huggingface_hub import constants
 from PIL import Image
 
 from helpers import hub, images, models
-from helpers.catalogue import POCKET, Model
+from helpers.catalogue import DEFAULT, POCKET, Model
 from helpers.errors import Mistake
+from helpers.hub_words import hub_problem
 from helpers.training import Training
 
 said = {}
@@ -47,7 +48,7 @@ for _ in training:
     training.learn(row.square().sum() + row.sum())
 made = [file.read_bytes() for file in (picture, training.path)]
 
-said["hub"] = hub.hub_answers(), models.choose("auto", T4)[0].name
+said["hub"] = hub_problem(), models.choose("auto", T4)[0].name
 attempt("typed id", "somebody/pocket")
 attempt("img2img", "somebody/img2img", dissect=True)
 said["as"] = type(pipe).__name__
@@ -62,6 +63,8 @@ attempt("half", "fault/both")
 half = Model("half", "fault/both", variant="fp16")
 said["which half"] = hub.is_cached(half), hub.is_cached(replace(half, variant=None))
 attempt("halves", "fault/halves")
+attempt("half unet", "fault/half-unet")
+attempt("half vae", "fault/half-vae")
 attempt("pickle allowed", "fault/trusted", allow_pickle=True)
 downloads = Path(constants.HF_HUB_CACHE)
 (trusted,) = downloads.glob("models--fault--trusted/snapshots/*")
@@ -83,8 +86,9 @@ attempt("own half", sys.argv[2] + "/own")
 if "HASTE" not in os.environ:  # the client waits long for these
     attempt("429", "fault/429")
     attempt("stall", "fault/stall")
-for fault in "404 403 gated corrupt truncated empty pickle part flux".split():
+for fault in "404 403 gated corrupt truncated empty pickle part flux ema index".split():
     attempt(fault, f"fault/{fault}")
+attempt("part pickled", "fault/part", allow_pickle=True)
 said["damaged kept"] = hub.is_cached(Model("corrupt", "fault/corrupt"))
 attempt("gone", "somebody/nothing")
 attempt("revision", "somebody/pocket@no-such-branch")
@@ -92,9 +96,22 @@ attempt("huge", "fault/huge")
 attempt("cut", "fault/cut")
 attempt("other kind", "sdxl-turbo", dissect=True)
 os.environ["HF_TOKEN"] = "hf_bad"
-attempt("token", "fault/fine")
+attempt("token", "fault/plain")
 attempt("token, but here", "somebody/pocket")
+os.environ["HF_TOKEN"] = "“hf_abc”"
+attempt("quoted token", "fault/fresh")
 del os.environ["HF_TOKEN"]
+urllib.request.urlopen(sys.argv[1] + "/moody")
+attempt("moody", "somebody/pocket")
+urllib.request.urlopen(sys.argv[1] + "/moody")
+addresses = "lcm-lora", "stable-diffusion-v1-5", "somebody/pocket", "somebody/pocket@v2"
+addresses += "CompVis/stable-diffusion-v1-4", DEFAULT.id + "@v2", sys.argv[2] + "/same"
+shutil.copytree(POCKET, addresses[-1])
+said["again"] = []
+for address in addresses:
+    first = models.describe(models.load(address))
+    pipe = models.load(first.address)
+    said["again"].append((first.address, models.describe(pipe) == first))
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing on gives an error
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -111,7 +128,7 @@ urllib.request.urlopen(sys.argv[1] + "/busy")
 attempt("busy", "stable-diffusion-v1-5")
 urllib.request.urlopen(sys.argv[1] + "/busy")
 urllib.request.urlopen(sys.argv[1] + "/down")
-said["hub down"] = hub.hub_answers(), models.choose("auto", T4)[0].name
+said["hub down"] = hub_problem(), models.choose("auto", T4)[0].name
 attempt("cached", "somebody/pocket")
 attempt("real id cached", "stable-diffusion-v1-5")
 attempt("pickle cached", "fault/trusted", allow_pickle=True)

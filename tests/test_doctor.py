@@ -41,7 +41,11 @@ ILLS = {
         "no-such-hippo>=1 is missing: pip install",
     ),
     "no room on the disk": (("DOWNLOAD", 10.0**9), "are needed: delete models"),
-    "no hub": (("hub_answers", lambda: False), "hub: no answer: the pocket model"),
+    "no hub": (("hub_problem", lambda: "why"), "hub: not reached (why); the pocket"),
+    "a token in quotes": (
+        ("token_problem", lambda: "has quotes"),
+        "token: there is one, and it has quotes: hf auth logout",
+    ),
     "no pocket model": (("POCKET", Path("nowhere")), "missing: clone the course again"),
 }
 
@@ -50,7 +54,9 @@ ILLS = {
 def test_names_what_is_wrong_and_the_fix(ill, monkeypatch, capsys, tmp_path):
     (name, value), expected = ILLS[ill]
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(doctor, "hub_answers", lambda: True)
+    monkeypatch.setattr(doctor, "hub_problem", lambda: None)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_hippo")
+    monkeypatch.setattr("huggingface_hub.HfApi.whoami", lambda self: None)
     healthy = [line for line in said(capsys) if line.startswith("ok")]
     if name == "REQUIREMENTS":
         (tmp_path / "requirements.txt").write_text(value)
@@ -80,7 +86,7 @@ def test_only_the_hub_calls_a_token_bad(status, expected, monkeypatch, capsys):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_hippo")
     monkeypatch.setattr("huggingface_hub.HfApi.whoami", whoami)
-    monkeypatch.setattr(doctor, "hub_answers", lambda: True)
+    monkeypatch.setattr(doctor, "hub_problem", lambda: None)
     lines = said(capsys)
     assert any(line.startswith(expected) for line in lines), lines
     assert "hf_hippo" not in "".join(lines)

@@ -1,8 +1,11 @@
 """A protected pipeline: what goes wrong while it draws, for real where that can be."""
 
 import copy
+import inspect
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,6 +67,30 @@ def test_it_is_the_same_pipeline(plain, pipe, tmp_path):
     assert index[0].read_text() == index[1].read_text()
     turned = AutoPipelineForImage2Image.from_pipe(pipe)
     assert type(turned).__name__ == "StableDiffusionImg2ImgPipeline"
+
+
+def test_it_looks_like_its_kind_to_who_asks(plain, pipe):
+    """As Shift-Tab and ``help`` do."""
+    assert inspect.signature(pipe.__call__) == inspect.signature(plain.__call__)
+    assert inspect.getdoc(pipe.__call__) == inspect.getdoc(plain.__call__)
+    assert type(pipe).__module__ == type(plain).__module__
+
+
+def test_protected_twice_it_has_the_savings_of_the_second_time(plain, pipe):
+    other = replace(pipe.savings, why="asked")
+    kind = type(pipe)
+    assert protect(pipe, other) is pipe
+    assert type(pipe) is kind and pipe.savings is other
+    assert same(draw(pipe), draw(plain))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_copies_are_protected_too(pipe, copied, capsys):
+    other = copied(pipe)
+    assert type(other).__name__ == type(pipe).__name__
+    fail_once(other.vae.decoder, 1)
+    assert draw(other, width=256, height=256)
+    assert "The memory was full." in capsys.readouterr().out
 
 
 def fail_once(network: torch.nn.Module, times: int) -> list[int]:
@@ -265,7 +292,7 @@ for number in range(50):
     pipe = load("pocket" if number % 2 else other)
     pipe("a frog", num_inference_steps=1)
     used.append(psutil.Process().memory_info().rss)
-print("USED", used[4], used[49])
+print("USED", used[9], used[49])  # the heap has grown for two side by side
 """
 
 
