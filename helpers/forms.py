@@ -183,6 +183,9 @@ def _build(field: Field) -> Widget:
             options=field.options, continuous_update=False, **look
         )
     if field.options:
+        first = [field.options[field.options.index(one)] for one in field.options]
+        if not all(map(_same, first, field.options)):
+            raise ValueError(f"{field.name} has options that a drop-down mixes up")
         return ipywidgets.Dropdown(options=field.options, **look)
     if field.kind == "slider":
         limits = _limits(field)
@@ -290,12 +293,7 @@ class Forms:
 
 
 def _field_lines(source: str) -> tuple[str, ...]:
-    """The lines of a cell that are form fields; none where one is not understood.
-
-    And none under a ``%%magic``, which gets the cell as one text.
-    """
-    if source.lstrip().startswith("%%"):
-        return ()
+    """The lines of a cell that are form fields; none where one is not understood."""
     try:
         return tuple(line for line in source.splitlines() if parse_field(line))
     except ValueError:

@@ -173,8 +173,9 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     Raises:
         Mistake: The file holds none, or is no picture.
     """
+    info = read(path).info
     try:
-        return json.loads(read(path).info[KEY])
+        return json.loads(info[KEY])
     except (KeyError, TypeError, ValueError):
         raise Mistake(
             "no settings",

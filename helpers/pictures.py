@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import mimetypes
 import struct
@@ -26,6 +27,15 @@ TURN = {  # by what the camera wrote: how it was held
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
+}
+NO_FILE = {  # what a system says of a path where no file can be; Python says nothing
+    errno.ENOENT,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EINVAL,
+    None,
 }
 WHY = {  # a picture of a folder is left out
     "no file": "not there",
@@ -180,7 +190,9 @@ def _read_file(path: Path, name: str) -> bytes:
             "not allowed",
             f"{name} may not be read: copy it into the notebook's folder.",
         ) from None
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) not in NO_FILE:
+            raise
         raise Mistake(
             "no file",
             f"There is no file {name} here: upload it into the notebook's folder "
