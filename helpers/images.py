@@ -76,7 +76,7 @@ def grid(
     times = max((side or 256) // largest, 1)
     if side and largest > side:
         times = side / largest
-    tiles = [_resize(image.convert("RGB"), times) for image in images]
+    tiles = [_resize(as_rgb(image), times) for image in images]
     width = max(tile.width for tile in tiles)
     if any(labels):
         width = max(width, NARROWEST)

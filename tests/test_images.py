@@ -452,6 +452,13 @@ def test_a_word_wider_than_its_picture_is_broken_inside():
     assert (sheet < 128).any(1).sum() > 3 * 8, "not all of it is there"
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "I", "F", "CMYK", "P", "1"])
+def test_a_grid_shows_pictures_of_every_mode(mode):
+    clear = Image.new(mode, (300, 300), 0)
+    middle = images.grid([clear]).getpixel((150, 150))
+    assert middle == ((0,) * 3 if mode in ("I;16", "I", "F", "P", "1") else (255,) * 3)
+
+
 def test_what_no_font_has_is_told_once(capsys):
     sign = "\U000fffff"  # will never be a letter
     images.grid([Image.new("RGB", (64, 64))], labels=[sign + "a"])
