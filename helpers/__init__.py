@@ -14,7 +14,9 @@
     rescue           a pipeline that goes on when memory is full or numbers overflow
     settings         what a prompt or a setting cannot do, told before it is tried
     forms            Colab's form fields, working the same in JupyterLab
-    images           grids with labels; any picture opened; files with their settings
+    images           grids with labels, files that carry their settings
+    labels           text on a picture: a font for every sign, lines that fit
+    pictures         any picture that a learner has, as a model wants it
     drawing          a picture to draw on, with the mouse or a finger
     latents          pictures encoded once, for a training to learn from
     training         steps that are kept: stopped, it goes on to the last bit

@@ -9,6 +9,8 @@ from ipycanvas import Canvas
 from ipywidgets import Button, ColorPicker, HBox, IntSlider, VBox
 from PIL import Image, ImageDraw
 
+from helpers.pictures import as_rgb
+
 SIDE = 384  # pixels on the screen, at least
 
 
@@ -20,7 +22,7 @@ class Pad(VBox):
     """
 
     def __init__(self, picture: Image.Image) -> None:
-        """Begins with a copy of a picture, RGB, of any size."""
+        """Begins with a copy of a picture, of any mode and size."""
         if "google.colab" in sys.modules:  # does not show widgets of others unasked
             from google.colab import output
 
@@ -28,11 +30,12 @@ class Pad(VBox):
         self._size = picture.size
         times = max(round(SIDE / max(picture.size)), 1)
         width, height = (side * times for side in picture.size)
-        self._drawn = picture.resize((width, height), Image.Resampling.NEAREST)
+        paper = as_rgb(picture)
+        self._drawn = paper.resize((width, height), Image.Resampling.NEAREST)
         self._last: tuple[float, float] | None = None  # where the pen is, if it is down
         self.canvas = Canvas(width=width, height=height)
         self.colour = ColorPicker(value="#000000", description="colour")
-        self.width = IntSlider(value=width // 40, min=1, max=width // 4)
+        self.width = IntSlider(value=max(width // 40, 1), min=1, max=max(width // 4, 4))
         self.width.description = "width"
         clear = Button(description="White paper")
         clear.on_click(self._clear)

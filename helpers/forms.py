@@ -9,7 +9,9 @@ nothing.
 from __future__ import annotations
 
 import ast
+import html
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from IPython import InteractiveShell
     from ipywidgets import Widget
 
-FIELD = re.compile(r"^(?P<name>\w+) = (?P<literal>.+?)\s+# ?@param\b(?P<spec>.*)$")
+PARAM = re.compile(r"\s+# ?@param\b")
+LARGEST = 2**53  # a browser rounds whole numbers beyond
 TEXT = {"string", "date"}
 NUMBERS = {"slider": (int, float), "number": (int, float), "integer": int}
 
@@ -99,27 +102,48 @@ def parse_field(line: str) -> Field | None:
     if not re.search(r"# ?@param\b", line):
         return None
     try:
-        match = FIELD.match(line)
-        text = match["spec"].strip()
+        name, literal, text = _split(line)
         options, settings = re.fullmatch(r"(\[.*\])?\s*(\{.*\})?", text).groups()
         # Colab's settings are JSON, except that names may stand without quotes.
         strings_or_names = re.compile(r'("(?:[^"\\]|\\.)*")|([\w-]+)\s*:')
         quoted = strings_or_names.sub(lambda m: m[1] or f'"{m[2]}":', settings or "{}")
         spec = json.loads(quoted)
-        default = ast.literal_eval(match["literal"])
+        kind = spec.get("type", "list")
+        # A drop-down gives text, whatever its options look like, unless it is "raw".
+        value = ast.literal_eval if kind == "raw" else str
         choices = ast.literal_eval(options or "[]")
-    except (TypeError, AttributeError, ValueError, SyntaxError) as error:
+        values = tuple(value(str(choice)) for choice in choices)
+        return Field(name, ast.literal_eval(literal), f"{kind}", values, spec)
+    except (
+        TypeError,
+        AttributeError,
+        ValueError,
+        SyntaxError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         raise ValueError(f"not a form field: {line.strip()}") from error
-    # A drop-down gives text, whatever its options look like, unless it is "raw".
-    raw = spec.get("type") == "raw"
-    values = tuple(ast.literal_eval(str(c)) if raw else str(c) for c in choices)
-    return Field(match["name"], default, spec.get("type", "list"), values, spec)
 
 
 def fill_line(line: str, value: Any) -> str:
     """A form field's line with another value in it."""
-    start, end = FIELD.match(line).span("literal")
-    return line[:start] + repr(value) + line[end:]
+    name, literal, _ = _split(line)
+    start = len(f"{name} = ")
+    return line[:start] + repr(value) + line[start + len(literal) :]
+
+
+def _split(line: str) -> tuple[str, str, str]:
+    """The name, the literal and the settings; a text may hold ``# @param`` too."""
+    name = re.match(r"\w+(?= = )", line)[0]
+    start = len(f"{name} = ")
+    for mark in PARAM.finditer(line, start + 1):
+        literal = line[start : mark.start()]
+        try:
+            ast.literal_eval(literal)
+        except (ValueError, SyntaxError):
+            continue
+        return name, literal, line[mark.end() :].strip()
+    raise ValueError(line)
 
 
 def fields(source: str) -> list[Field]:
@@ -127,11 +151,25 @@ def fields(source: str) -> list[Field]:
     return [field for line in source.splitlines() if (field := parse_field(line))]
 
 
-def to_widget(field: Field) -> Widget:
+def to_widget(field: Field) -> Widget | None:
     """The ipywidget for a field; its ``value`` is the field's.
 
     Combobox and Text hand on what was typed when Enter is pressed or it loses focus.
+
+    Returns:
+        The widget, or None where none can hold the value that stands in the code.
     """
+    from traitlets import TraitError
+
+    try:
+        widget = _build(field)
+    except (TraitError, TypeError, ValueError, ArithmeticError):
+        return None
+    holds = _same(widget.value, field.default) and _is_shown(field.default)
+    return widget if holds else None
+
+
+def _build(field: Field) -> Widget:
     import ipywidgets
 
     look = {
@@ -140,18 +178,19 @@ def to_widget(field: Field) -> Widget:
         "style": {"description_width": "12em"},
         "layout": {"width": "min(100%, 48em)"},
     }
-    whole = isinstance(field.default, int) and isinstance(
-        field.spec.get("step", 1), int
-    )
     if field.options and field.spec.get("allow-input"):
         return ipywidgets.Combobox(
             options=field.options, continuous_update=False, **look
         )
     if field.options:
+        first = [field.options[field.options.index(one)] for one in field.options]
+        if not all(map(_same, first, field.options)):
+            raise ValueError(f"{field.name} has options that a drop-down mixes up")
         return ipywidgets.Dropdown(options=field.options, **look)
     if field.kind == "slider":
+        limits = _limits(field)
+        whole = all(isinstance(n, int) for n in (field.default, *limits.values()))
         kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-        limits = {k: field.spec[k] for k in ("min", "max", "step") if k in field.spec}
         return kind(continuous_update=False, **limits, **look)
     if field.kind == "boolean":
         return ipywidgets.Checkbox(indent=False, **look)
@@ -162,36 +201,95 @@ def to_widget(field: Field) -> Widget:
     return ipywidgets.Text(continuous_update=False, **look)
 
 
+def _limits(field: Field) -> dict[str, Any]:
+    """A slider's limits, wide enough for its value.
+
+    Raises:
+        ValueError: The value lies between two steps of the slider.
+    """
+    low, high = field.spec.get("min", 0), field.spec.get("max", 100)
+    step = field.spec.get("step", 1 if isinstance(field.default, int) else 0.1)
+    steps = (field.default - low) / step
+    if not math.isclose(steps, round(steps), abs_tol=1e-6):
+        raise ValueError(f"{field.name} = {field.default!r} lies between two steps")
+    limits = {"min": min(low, field.default), "max": max(high, field.default)}
+    limits["step"] = step
+    if step < 0 or not all(map(_is_shown, limits.values())):
+        raise ValueError(f"{field.name} has a slider without ends")
+    return limits
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values mean the same in the code: 2.0 is 2, True is not 1."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _is_shown(value: Any) -> bool:
+    """Whether a browser shows a value as it is."""
+    if isinstance(value, str):
+        return not re.search(r"[\r\n\0\ud800-\udfff]", value)
+    if isinstance(value, int):
+        return abs(value) <= LARGEST
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 class Forms:
     """Shows the forms of a notebook's cells, and writes their values into the code.
 
     A form belongs to its fields as they stand in the notebook: who edits the code of a
-    field gets a new form, with the edited value.
+    field gets a new form, with the edited value. A field that its widget cannot hold
+    has none, and its line counts as it is.
     """
 
     def __init__(self) -> None:
         self.widgets: dict[tuple[str, ...], dict[str, Widget]] = {}
+        self.boxes: dict[tuple[str, ...], Widget] = {}  # what is shown
 
     def write(self, lines: list[str]) -> list[str]:
-        """The lines of a cell with the values of its form; IPython calls this."""
+        """The lines of a cell with the values of its form; IPython calls this.
+
+        Only what was changed in the form is written: other lines stay as they are.
+        """
         widgets = self.widgets.get(_field_lines("".join(lines)), {})
-        return [
-            fill_line(line, widgets[field].value)
-            if (field := line.rstrip("\n")) in widgets
-            else line
-            for line in lines
-        ]
+        written = []
+        for line in lines:
+            text = line.rstrip("\r\n")
+            if text in widgets:
+                value = widgets[text].value
+                if not _same(value, parse_field(text).default):
+                    line = fill_line(text, value) + line[len(text) :]
+            written.append(line)
+        return written
 
     def show(self, info: Any) -> None:
         """Shows the form of the cell that is about to run; IPython calls this."""
         from IPython.display import display
-        from ipywidgets import VBox
 
         key = _field_lines(info.raw_cell)
-        if key and key not in self.widgets:
-            self.widgets[key] = {line: to_widget(parse_field(line)) for line in key}
+        if key and key not in self.boxes:
+            self.boxes[key] = self._box(key)
         if key:
-            display(VBox(list(self.widgets[key].values())))
+            display(self.boxes[key])
+
+    def _box(self, key: tuple[str, ...]) -> Widget:
+        """A form, with what has to be said of it below."""
+        from ipywidgets import HTML, VBox
+
+        made = {line: to_widget(parse_field(line)) for line in key}
+        self.widgets[key] = {line: w for line, w in made.items() if w is not None}
+        said = []
+        if codes := [parse_field(line).name for line in key if made[line] is None]:
+            said.append(
+                f"A form cannot show the value of {', '.join(codes)}: what stands in "
+                "the code counts, change it there."
+            )
+        if not self.boxes and self.widgets[key]:
+            said.append(
+                "What you change here counts when the cell runs again; the code goes "
+                "on showing the old value."
+            )
+        notes = [HTML(html.escape(sentence)) for sentence in said]
+        return VBox([*self.widgets[key].values(), *notes])
 
 
 def _field_lines(source: str) -> tuple[str, ...]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import warnings
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
+from helpers import labels as text
 from helpers.errors import Mistake
+from helpers.pictures import as_rgb, open_picture, open_pictures, read
+
+__all__ = ["open_picture", "open_pictures"]  # with the rest of this file
 
 KEY = "settings"  # of the text chunk in a PNG file
-FONT_SIZE = 15
 GAP = 8  # pixels around each picture
+NARROWEST = 64  # pixels of a line of text, however narrow the picture
+_told: set[str] = set()  # signs of which it is said that no font has them
 
 
 def caption(
@@ -52,7 +56,8 @@ def grid(
     Args:
         images: Pictures, of any sizes.
         cols: Pictures in a row; as many as rows where it is not given.
-        labels: A line for each picture; long ones are wrapped.
+        labels: A line for each picture; long ones are wrapped. What no font on this
+            machine has is drawn as a box, and told once.
         side: Pixels of the largest picture: all shrink to it together, or grow two,
             three... times, so that they keep their proportions. Where it is not given,
             small pictures grow to 256 and large ones stay as they are.
@@ -71,23 +76,23 @@ def grid(
     times = max((side or 256) // largest, 1)
     if side and largest > side:
         times = side / largest
-    tiles = [_resize(image.convert("RGB"), times) for image in images]
+    tiles = [_resize(as_rgb(image), times) for image in images]
     width = max(tile.width for tile in tiles)
+    if any(labels):
+        width = max(width, NARROWEST)
     height = max(tile.height for tile in tiles)
-    font = ImageFont.load_default(FONT_SIZE)
-    texts = [_wrap(label, font, width) for label in labels]
-    line = round(FONT_SIZE * 1.4)
-    text_height = max(text.count("\n") + 1 if text else 0 for text in texts) * line
+    _tell_missing([str(label) for label in labels])
+    texts = [text.wrap(str(label), width) for label in labels]
+    text_height = max(len(lines) for lines in texts) * round(text.FONT_SIZE * 1.4)
 
     cell = (width + 2 * GAP, height + text_height + 2 * GAP)
     rows = math.ceil(len(tiles) / cols)
     sheet = Image.new("RGB", (cols * cell[0], rows * cell[1]), "white")
     draw = ImageDraw.Draw(sheet)
-    for i, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
+    for i, (tile, lines) in enumerate(zip(tiles, texts, strict=True)):
         x, y = i % cols * cell[0] + GAP, i // cols * cell[1] + GAP
         sheet.paste(tile, (x + (width - tile.width) // 2, y))
-        spot = (x + width / 2, y + height + GAP / 2)
-        draw.multiline_text(spot, text, "black", font, "ma", align="center")
+        text.write(draw, (x + width / 2, y + height + GAP / 2), lines)
     return sheet
 
 
@@ -103,126 +108,80 @@ def same(image: Image.Image, other: Image.Image) -> bool:
     return bool(np.abs(pair[0] - pair[1]).max() <= 1)
 
 
-def save(image: Image.Image, path: str | Path, **settings: Any) -> Path:
+def save(image: Image.Image, path: str | Path, /, **settings: Any) -> Path:
     """Saves a picture as PNG, with the settings that made it inside the file.
+
+    A picture of that name stays whole until the new one is.
 
     Args:
         image: The picture.
         path: Where to; folders are made.
-        **settings: What JSON can hold, such as ``prompt="a frog", seed=4``.
+        **settings: What JSON can hold, such as ``prompt="a frog", seed=4``. Numbers and
+            arrays of numpy and torch, paths, tuples and sets are saved as JSON's own.
 
     Returns:
         The path.
 
     Raises:
         ValueError: The file's name does not end in ``.png``.
+        Mistake: JSON cannot hold a setting.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path.name} cannot carry settings: let it end in .png.")
+    for name, value in settings.items():
+        try:
+            _to_json(value).encode()
+        except (TypeError, ValueError, RecursionError):
+            raise Mistake(
+                "setting",
+                f"{name} is of a kind ({type(value).__name__}) that cannot be written "
+                "into the picture's file: give it as text or as a number.",
+            ) from None
     info = PngInfo()
-    info.add_itxt(KEY, json.dumps(settings, ensure_ascii=False))
+    info.add_itxt(KEY, _to_json(settings))
+    if image.mode not in ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"):
+        image = as_rgb(image)  # PNG has no such mode
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, pnginfo=info)
+    part = path.with_suffix(f".{os.getpid()}.part")  # one for each open notebook
+    try:
+        image.save(part, "PNG", pnginfo=info)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON holds in the place of something that it does not know."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    if hasattr(value, "tolist"):  # numpy's and torch's, one number or many
+        return value.tolist()
+    raise TypeError
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
     """Reads the settings that ``save`` put into a file.
 
     Raises:
-        ValueError: The file holds none.
+        Mistake: The file holds none, or is no picture.
     """
-    with Image.open(path) as image:
-        text = image.info.get(KEY)
-    if text is None:
-        raise ValueError(
-            f"{Path(path).name} holds no settings: only pictures saved with "
-            "helpers.images.save do, and most websites remove them."
-        )
-    return json.loads(text)
-
-
-def open_picture(
-    source: str | Path | bytes, size: int | tuple[int, int]
-) -> Image.Image:
-    """Opens any picture as a model wants it: upright, RGB, cut to size.
-
-    What is transparent becomes white, 16 bits become 8, of an animation the first frame
-    is taken.
-
-    Args:
-        source: A file's path, or what is in it.
-        size: Pixels: the side of a square, or width and height.
-
-    Raises:
-        Mistake: There is no such file, or it is no picture, or too large to open.
-    """
-    name = "This" if isinstance(source, bytes) else f"“{Path(source).name}”"
-    box = (size, size) if isinstance(size, int) else size
+    info = read(path).info
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(file) as image:
-                image.draft("RGB", (2 * box[0], 2 * box[1]))  # reads large JPEGs fast
-                upright = ImageOps.exif_transpose(image)
-    except (FileNotFoundError, IsADirectoryError):
+        return json.loads(info[KEY])
+    except (KeyError, TypeError, ValueError):
         raise Mistake(
-            "no file",
-            f"There is no file {name} here: upload it into the notebook's folder "
-            "first.",
+            "no settings",
+            f"{Path(path).name} holds no settings: only pictures saved with "
+            "helpers.images.save do, and most websites remove them.",
         ) from None
-    except Image.DecompressionBombError:
-        raise Mistake(
-            "too large",
-            f"{name} has more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} million "
-            "pixels: make it smaller first.",
-        ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError):
-        raise Mistake(
-            "no picture",
-            f"{name} is not a picture that can be read here, or a part of it is "
-            "missing: save it again as PNG or JPEG.",
-        ) from None
-    return ImageOps.fit(_as_rgb(upright), box, Image.LANCZOS)
-
-
-def open_pictures(folder: str | Path, size: int | tuple[int, int]) -> list[Image.Image]:
-    """Opens all pictures of a folder, in the order of their names; see `open_picture`.
-
-    Each picture's ``info["name"]`` is the name of its file, without the ending.
-
-    Raises:
-        Mistake: There is no such folder, no picture in it, or one that cannot be read.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise Mistake(
-            "no folder",
-            f"There is no folder “{folder.name}” here: make it and put pictures in.",
-        )
-    endings = Image.registered_extensions()
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in endings)
-    if not files:
-        raise Mistake(
-            "no pictures",
-            f"The folder “{folder.name}” holds no pictures: put some into it.",
-        )
-    pictures = [open_picture(file, size) for file in files]
-    for picture, file in zip(pictures, files, strict=True):
-        picture.info["name"] = file.stem
-    return pictures
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits, which convert() would cut off at 255
-        grey = np.asarray(image).astype(np.uint32) // 257
-        image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def _resize(image: Image.Image, times: float) -> Image.Image:
@@ -230,13 +189,11 @@ def _resize(image: Image.Image, times: float) -> Image.Image:
     return image.resize(size, Image.LANCZOS)
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Breaks a text into lines no wider than ``width`` pixels, at its spaces."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)
+def _tell_missing(labels: list[str]) -> None:
+    """Says once of each sign that no font has it."""
+    new = [sign for sign in text.missing(labels) if sign not in _told]
+    _told.update(new)
+    if new:
+        print(
+            f"No font on this machine has {' '.join(new)}: a box stands in the label."
+        )

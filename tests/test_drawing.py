@@ -1,6 +1,7 @@
 """A pad to draw on."""
 
 import numpy as np
+import pytest
 from ipywidgets import Button
 from PIL import Image
 
@@ -32,3 +33,11 @@ def test_a_pad_keeps_what_is_drawn_on_it():
     (clear,) = (w for w in pad.children[0].children if isinstance(w, Button))
     clear.click()
     assert np.array_equal(pad.picture, Image.new("RGB", (64, 64), "white"))
+
+
+@pytest.mark.parametrize("size", [(1, 384), (2048, 16), (3, 700)])
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
+def test_a_pad_takes_any_picture(mode, size):
+    paper = Image.new("RGB", size, "white")
+    pad = Pad(paper.convert(mode))
+    assert np.array_equal(pad.picture, paper) and pad.width.value >= 1

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from course import draw
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from helpers import images
 from helpers.errors import Mistake
@@ -214,3 +216,259 @@ def test_pictures_of_a_folder_come_in_the_order_of_their_names(tmp_path):
 def test_a_folder_without_pictures_gets_a_sentence(tmp_path):
     stops("no folder", "“nowhere”", images.open_pictures, tmp_path / "nowhere")
     stops("no pictures", f"“{tmp_path.name}”", images.open_pictures, tmp_path)
+
+
+# Settings in a file
+
+
+class Odd:
+    """Something that JSON does not know."""
+
+
+def test_settings_of_every_library_are_saved_as_what_they_are(tmp_path):
+    made = {
+        "seed": np.int64(3),
+        "guidance_scale": np.float32(7.5),
+        "flip": np.bool_(True),
+        "strength": torch.tensor(0.5),
+        "sigmas": np.array([1.0, 2.0]),
+        "folder": Path("a") / "b",
+        "size": (64, 32),
+        "words": {"fox"},
+        "path": "a name that save uses too",
+    }
+    file = images.save(Image.new("RGB", (8, 8)), tmp_path / "a.png", **made)
+    assert images.read_settings(file) == {
+        "seed": 3,
+        "guidance_scale": 7.5,
+        "flip": True,
+        "strength": 0.5,
+        "sigmas": [1, 2],
+        "folder": str(Path("a") / "b"),
+        "size": [64, 32],
+        "words": ["fox"],
+        "path": "a name that save uses too",
+    }
+
+
+@pytest.mark.parametrize(
+    "value", [Odd(), {("a", 1): 2}, b"bytes", "\ud800", [Odd()], 1j]
+)
+def test_a_setting_that_no_file_can_hold_is_named(value, tmp_path):
+    file = tmp_path / "a.png"
+    with pytest.raises(Mistake, match="unheard_of") as caught:
+        images.save(Image.new("RGB", (8, 8)), file, seed=1, unheard_of=value)
+    assert caught.value.kind == "setting" and not list(tmp_path.iterdir())
+
+
+def test_a_picture_stays_whole_until_the_new_one_is(tmp_path, monkeypatch):
+    file = images.save(Image.new("RGB", (8, 8), "red"), tmp_path / "a.png", seed=1)
+
+    def full(self, fp, *args, **kwargs):
+        Path(fp).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Image.Image, "save", full)
+        images.save(Image.new("RGB", (8, 8), "blue"), file, seed=2)
+    assert images.read_settings(file) == {"seed": 1}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_modes_that_png_does_not_know_are_saved_as_they_look(tmp_path):
+    for mode in ("CMYK", "HSV", "YCbCr", "F"):
+        grey = Image.new("RGB", (8, 8), "white").convert("L" if mode == "F" else mode)
+        file = images.save(grey.convert(mode), tmp_path / "a.png")
+        assert images.open_picture(file, 8).getpixel((4, 4)) == (255,) * 3
+
+
+def test_what_is_no_picture_of_ours_holds_no_settings(tmp_path):
+    (tmp_path / "a.png").write_text("a hippo")
+    with pytest.raises(Mistake) as caught:
+        images.read_settings(tmp_path / "a.png")
+    assert caught.value.kind == "no picture"
+
+
+# Metadata, depths and modes
+
+
+@pytest.mark.parametrize("count", [2_000_000, 100_000_000])
+def test_a_picture_with_a_long_text_in_its_file_opens(count, tmp_path):
+    info = PngInfo()
+    info.add_text("workflow", "x" * count, zip=True)
+    path = saved_as(tmp_path, "comfy.png", left_red_right_blue(), pnginfo=info)
+    left, right = middles(images.open_picture(path, 32))
+    assert left == (255, 0, 0) and right == (0, 0, 255)
+
+
+def test_texts_of_every_kind_and_beyond_the_sum_open(tmp_path):
+    info = PngInfo()
+    for i in range(3):
+        info.add_itxt(f"prompt {i}", "x" * 1_500_000, zip=True)
+    for i in range(80):
+        info.add_text(f"more {i}", "y" * 1_000_000, zip=True)
+    options = {"pnginfo": info, "icc_profile": b"z" * 3_000_000}
+    path = saved_as(tmp_path, "words.png", left_red_right_blue("P"), **options)
+    left, _ = middles(images.open_picture(path, 32))
+    assert left[0] > 200 > 60 > left[2]
+
+
+@pytest.mark.parametrize("words", [b"Exif\0\0II*\0\xff\xff", b"no exif at all", b""])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_exif_that_cannot_be_read_stops_no_picture(words, name, tmp_path):
+    path = saved_as(tmp_path, name, left_red_right_blue(), exif=words)
+    left, right = middles(images.open_picture(path, 32))
+    assert left[0] > 200 > 60 > left[2] and right[2] > 200 > 60 > right[0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_way_to_hold_a_camera(orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = left_red_right_blue("RGB")
+    photo.paste("lime", (0, 0, 32, 32))  # one corner, so that all eight differ
+    path = saved_as(tmp_path, "photo.png", photo, exif=exif)
+    assert images.same(
+        images.open_picture(path, 64), ImageOps.exif_transpose(photo_of(path))
+    )
+
+
+def photo_of(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
+@pytest.mark.parametrize(
+    ("values", "greys"),
+    [
+        (np.array([[0, 100 * 257, 65535]], np.uint16), [0, 100, 255]),
+        (np.array([[0, 100 * 257, 65535]], np.int32), [0, 100, 255]),
+        (np.array([[0, 100, 255]], np.int32), [0, 100, 255]),
+        (np.array([[-(10**9), 0, 10**9]], np.int32), [0, 128, 255]),
+        (np.array([[0, 0.4, 1]], np.float32), [0, 102, 255]),
+        (np.array([[0, 100, 255]], np.float32), [0, 100, 255]),
+        (np.array([[-1, 0, 1]], np.float32), [0, 128, 255]),
+        (np.array([[np.nan, 0.4, np.inf]], np.float32), [0, 102, 0]),
+    ],
+)
+def test_deep_pictures_come_out_as_what_they_show(values, greys, tmp_path):
+    path = saved_as(tmp_path, "deep.tif", Image.fromarray(values))
+    opened = np.asarray(images.open_picture(path, (3, 1)))
+    assert np.array_equal(opened, np.repeat([[[g] for g in greys]], 3, axis=2))
+
+
+def test_a_picture_in_lab_keeps_its_colours(tmp_path):
+    spaces = [ImageCms.createProfile(space) for space in ("sRGB", "LAB")]
+    lab = ImageCms.profileToProfile(left_red_right_blue(), *spaces, outputMode="LAB")
+    left, right = middles(images.open_picture(saved_as(tmp_path, "a.tif", lab), 32))
+    assert left[0] > 200 > 60 > left[2] and right[2] > 200 > 60 > right[0]
+
+
+def test_clear_places_are_white_in_every_mode(tmp_path):
+    deep = Image.new("I;16", (8, 8), 300)
+    plain = saved_as(tmp_path, "deep.png", deep, transparency=300)
+    assert images.open_picture(plain, 8).getpixel((4, 4)) == (255,) * 3
+    for mode in ("LA", "RGBA", "La", "RGBa"):
+        path = saved_as(tmp_path, "clear.tif", Image.new(mode[:-1] + "A", (8, 8), 0))
+        assert images.open_picture(path, 8).getpixel((4, 4)) == (255,) * 3
+        assert images.as_rgb(Image.new(mode, (8, 8), 0)).getpixel((4, 4)) == (255,) * 3
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+
+
+def test_a_phones_photo_is_named_for_what_it_is(tmp_path):
+    for source in (HEIC, tmp_path / "IMG_1.HEIC", str(tmp_path / "IMG_1.HEIC")):
+        (tmp_path / "IMG_1.HEIC").write_bytes(HEIC)
+        with pytest.raises(Mistake) as caught:
+            images.open_picture(source, 8)
+        assert caught.value.kind == "heic"
+
+
+def test_paths_that_are_none_get_a_sentence(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    for path in ("a\0b.png", str(tmp_path / "a.png" / "b.png"), "x" * 5000 + ".png"):
+        with pytest.raises(Mistake) as caught:
+            images.open_picture(path, 8)
+        assert caught.value.kind == "no file"
+
+
+# Folders
+
+
+def test_a_folder_gives_what_can_be_read_and_tells_the_rest(tmp_path, capsys):
+    for name in ("a.png", "b.JPeG", "a.jpg"):
+        left_red_right_blue().save(tmp_path / name)
+    (tmp_path / "IMG_1.HEIC").write_bytes(HEIC)
+    (tmp_path / "drawing.svg").write_text("<svg/>")
+    (tmp_path / "x.png").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    for hidden in ("._a.png", ".DS_Store", "notes.txt"):
+        (tmp_path / hidden).write_bytes(b"Mac OS X")
+    opened = images.open_pictures(tmp_path, 8)
+    assert [picture.info["name"] for picture in opened] == ["a.jpg", "a.png", "b"]
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith("3 pictures taken, 4 left out: ")
+    for name in ("IMG_1.HEIC", "drawing.svg", "x.png", "gone.png"):
+        assert name in said
+    assert "._a" not in said and "notes" not in said
+
+
+def test_a_folder_whose_pictures_are_all_read_says_nothing(tmp_path, capsys):
+    left_red_right_blue().save(tmp_path / "{7F3A}.png")
+    (picture,) = images.open_pictures(tmp_path, 8)
+    assert picture.info["name"] == "{7F3A}" and not capsys.readouterr().out
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_a_mistake(tmp_path):
+    (tmp_path / "._1.png").write_bytes(b"Mac OS X")
+    stops("no pictures", f"“{tmp_path.name}”", images.open_pictures, tmp_path)
+    (tmp_path / "IMG_1.HEIC").write_bytes(HEIC)
+    with pytest.raises(Mistake, match="IMG_1.HEIC") as caught:
+        images.open_pictures(tmp_path, 8)
+    assert caught.value.kind == "no picture"
+
+
+# Labels
+
+
+def drawn(label: str, width: int = 128) -> np.ndarray:
+    """The label of a white picture."""
+    sheet = images.grid([Image.new("RGB", (width, 99), "white")] * 2, 2, [label, ""])
+    return np.asarray(sheet.convert("L"))
+
+
+@pytest.mark.parametrize("letters", ["лиж", "αλξ", "şğı", "→√∞"])
+def test_letters_of_other_alphabets_are_drawn_apart(letters, capsys):
+    looks = {drawn(letter).tobytes() for letter in letters}
+    assert len(looks) == len(letters), "the same box for each"
+    assert not capsys.readouterr().out
+
+
+def test_a_word_wider_than_its_picture_is_broken_inside():
+    sheet = drawn("a" * 100)
+    assert (sheet[:, -136:] == 255).all(), "it runs into its neighbour"
+    assert (sheet < 128).any(1).sum() > 3 * 8, "not all of it is there"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "I", "F", "CMYK", "P", "1"])
+def test_a_grid_shows_pictures_of_every_mode(mode):
+    clear = Image.new(mode, (300, 300), 0)
+    middle = images.grid([clear]).getpixel((150, 150))
+    assert middle == ((0,) * 3 if mode in ("I;16", "I", "F", "P", "1") else (255,) * 3)
+
+
+def test_what_no_font_has_is_told_once(capsys):
+    sign = "\U000fffff"  # will never be a letter
+    images.grid([Image.new("RGB", (64, 64))], labels=[sign + "a"])
+    images.grid([Image.new("RGB", (64, 64))], labels=[sign])
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_labels_are_lines_of_plain_words():
+    plain = drawn("a fox at night")
+    assert np.array_equal(plain, drawn("a fox\tat\u200b\n night\r\n"))
+    assert np.array_equal(drawn("caf\u00e9"), drawn("cafe\u0301"))
+    assert np.array_equal(drawn(""), drawn(" \n\x00"))
+    images.grid([Image.new("RGB", (8, 8))] * 3, labels=[None, 3, "\ud800"])
