@@ -34,13 +34,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from helpers.device import GB, Device, find_device
-from helpers.errors import Mistake
+from helpers.errors import Mistake, is_full
 from helpers.latents import Latents
 from helpers.memory import (
     LADDER,
     apply_savings,
     choose_savings,
-    is_full,
     memory_needed,
     network_sizes,
     working_memory,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+import traceback
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,7 @@ import psutil
 import torch
 from packaging.requirements import Requirement
 
+from helpers import errors
 from helpers.catalogue import CATALOGUE, POCKET
 from helpers.device import GB, find_device
 from helpers.hub import cache_disk, is_cached
@@ -49,6 +51,15 @@ def _lines() -> Iterator[tuple[bool, str]]:
     whole = (POCKET / "unet" / "diffusion_pytorch_model.safetensors").is_file()
     fix = "" if whole else ": clone the course again"
     yield whole, f"pocket model: {'here' if whole else 'missing'}{fix}"
+    if errors.last is not None:
+        yield False, f"last error: {_origin(errors.last)}"
+
+
+def _origin(error: BaseException) -> str:
+    """What kind of error it was, and the line of code, but nobody's folders."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    return f"{type(error).__name__} in {where}"
 
 
 def _device() -> tuple[bool, str]:

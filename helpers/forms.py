@@ -2,8 +2,9 @@
 
 ``%load_ext helpers.forms`` shows the ``# @param`` lines of a cell as a form above its
 output (https://colab.research.google.com/notebooks/forms.ipynb). As in Colab, a changed
-value counts when the cell runs again. In Colab, which has forms of its own, it does
-nothing.
+value counts when the cell runs again. Colab has forms of its own.
+
+On both, a cell that stops shows one sentence where there is one (``helpers.errors``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from helpers.errors import speak_plainly
 
 if TYPE_CHECKING:
     from IPython import InteractiveShell
@@ -304,6 +307,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """For ``%load_ext helpers.forms``."""
     import sys
 
+    speak_plainly(shell)
     if "google.colab" in sys.modules:
         return
     forms = Forms()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from helpers.catalogue import DEFAULT, Model
-from helpers.errors import Mistake
+from helpers.errors import Mistake, in_plain_words, network_reason
 
 
 @dataclass(frozen=True)
@@ -80,33 +79,6 @@ def _knock(token: bool | None, timeout: float) -> tuple[int | None, str | None]:
     return 200, None
 
 
-# What each kind of error in a chain of them means; the first that is found is said.
-_REASONS = {
-    "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set",
-    "socksio": "the proxy needs a package: pip install socksio",
-    "for proxy URL": "ALL_PROXY, HTTPS_PROXY or HTTP_PROXY is no address of a proxy",
-    "ProxyError": "the proxy refuses",
-    "CERTIFICATE_VERIFY_FAILED": "its certificate is not accepted: check the clock, or "
-    "let SSL_CERT_FILE name the certificates of your network",
-    "SSLError": "the connection cannot be encrypted: is https:// right?",
-    "gaierror": "its name cannot be found: check the network",
-    "Timeout": "no answer in time",
-    "ConnectionRefusedError": "the connection is refused",
-    "ConnectError": "no connection: check the network",
-}
-
-
-def network_reason(error: BaseException | None) -> str:
-    """Why something could not be asked of the hub, in a few words."""
-    first, words = error, []
-    while error is not None:
-        words += [kind.__name__ for kind in type(error).__mro__] + [str(error)]
-        error = error.__cause__ or error.__context__
-    said = "\n".join(words)
-    found = [reason for sign, reason in _REASONS.items() if sign in said]
-    return found[0] if found else type(first).__name__
-
-
 @contextmanager
 def plain_words(model: Model) -> Iterator[None]:
     """One sentence for whatever the hub or the disk answers."""
@@ -175,7 +147,7 @@ def _in_plain_words(model: Model, error: Exception) -> Mistake:
         what = known[0]
     elif status in _ANSWERS:
         what = status
-    elif getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    elif (said := in_plain_words(error)) and said.kind == "disk full":
         what = "full"
     kind, sentence = _ANSWERS[what]
     how = f"answers {status}" if status else f"stopped ({network_reason(error)})"

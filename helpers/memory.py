@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from helpers.device import GB, Device, find_device
-from helpers.errors import Mistake
+from helpers.errors import Mistake, is_full
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -23,10 +23,6 @@ NOTHING_LEFT = (
     "The memory is full, and nothing is left to save: take fewer pictures at once, or "
     "smaller ones, or stop what else uses it."
 )
-
-# Parts of what torch says; the last two where cuDNN finds no way with what is left.
-FULL = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-FULL += ("valid cuDNN algorithm", "unable to find an engine")
 
 # From the cheapest in time to the dearest: where the networks are, and whether the VAE
 # works in tiles.
@@ -113,11 +109,6 @@ def give_back() -> None:
     free_memory()
     if sys.platform == "linux":  # whose C library keeps freed memory, unless asked
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
-
-
-def is_full(error: RuntimeError) -> bool:
-    """Whether an error says, in one of torch's many ways, that the memory is full."""
-    return any(part in str(error) for part in FULL)
 
 
 def working_memory(pipe: DiffusionPipeline, size: int, count: int) -> dict[str, int]:

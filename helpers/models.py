@@ -16,11 +16,11 @@ import psutil
 from helpers.catalogue import CATALOGUE, DEFAULT, POCKET, Model
 from helpers.cores import share_cores
 from helpers.device import Device, find_device
-from helpers.errors import Mistake
+from helpers.errors import Mistake, is_full
 from helpers.hub import LORA, fetch, is_cached
 from helpers.hub_words import hub_problem
 from helpers.libraries import in_dtype, quiet
-from helpers.memory import apply_savings, choose_savings, is_full, network_sizes, unload
+from helpers.memory import apply_savings, choose_savings, network_sizes, unload
 from helpers.names import find_model, show, tidy
 from helpers.pipeline_folder import count_weights
 from helpers.rescue import protect

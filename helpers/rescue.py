@@ -12,11 +12,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from helpers.device import find_device
+from helpers.errors import is_full
 from helpers.memory import (
     Savings,
     apply_savings,
     give_back,
-    is_full,
     network_sizes,
 )
 

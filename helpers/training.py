@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
+from helpers.checkpoints import read_checkpoint, write_checkpoint
 from helpers.device import GB, Device
 from helpers.errors import Mistake
 from helpers.processes import as_the_first_says, average_gradients, rank
@@ -102,7 +103,8 @@ class Training:
         self.losses: list[float] = []
         self.seconds = 0.0
         self._rate, self._warmup, self._decay = learning_rate, warmup, decay
-        self._clip, self._average, self._skipped = clip, average, 0
+        self._clip, self._average = clip, average
+        self._skipped, self._told = 0, False  # told that it cannot be saved
         weights = list(self.parameters.values())
         adam = partial(torch.optim.AdamW, weight_decay=weight_decay)
         self._optimizer = (optimizer or adam)(weights)
@@ -252,27 +254,40 @@ class Training:
             "optimizer": optimizer,
             "scaler": self._scaler.state_dict(),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(f".{os.getpid()}.part")
-        torch.save(state, part)
-        os.replace(part, self.path)  # whole, or not at all
+        try:
+            write_checkpoint(state, self.path)
+        except Mistake as mistake:
+            if not self._told:
+                print(f"Not saved, but it goes on learning. {mistake}")
+            self._told = True
 
     def _take_up(self) -> None:
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
-        kept = (
-            (self.parameters, state["parameters"]),
-            (self.averages, state["averages"]),
-            (self.buffers, state["buffers"]),
-        )
-        with torch.no_grad():
-            for tensors, values in kept:
-                for name, tensor in tensors.items():
-                    tensor.copy_(values[name])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
-        self.losses, self.seconds = state["losses"], state["seconds"]
+        try:
+            self._apply(read_checkpoint(self.path))
+        except (Mistake, ValueError, KeyError, TypeError, AttributeError):
+            aside = self.path.with_suffix(".damaged")
+            os.replace(self.path, aside)
+            print(f"{self.path.name} is damaged: begins anew, keeps it as {aside.name}")
+            return
         if rank() == 0:
             print(f"{self.step} steps are done already: {self.path.name} has them.")
+
+    def _apply(self, state: dict[str, Any]) -> None:
+        """Takes over what a checkpoint holds; all of it, or nothing."""
+        pairs = [
+            (tensor, state[kind][name])
+            for kind in ("parameters", "averages", "buffers")
+            for name, tensor in getattr(self, kind).items()
+        ]
+        if any(tensor.shape != value.shape for tensor, value in pairs):
+            raise ValueError("tensors of other shapes")
+        losses, seconds = list(state["losses"]), state["seconds"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        with torch.no_grad():
+            for tensor, value in pairs:
+                tensor.copy_(value)
+        self.losses, self.seconds = losses, seconds
 
 
 def save_memory(

@@ -71,7 +71,7 @@ def test_tests_import_no_tests_and_no_benchmarks(file):
 
 
 def test_one_engine_saves_and_resumes():
-    """``torch.save`` stands in one place beside that of encoded pictures."""
+    """And one file writes it; ``torch.save`` stands beside it for encoded pictures."""
     places = [ROOT / "helpers", ROOT / "pocket"]
     found = [
         file.relative_to(ROOT).as_posix()
@@ -80,5 +80,6 @@ def test_one_engine_saves_and_resumes():
         if "load_state_dict(state" in file.read_text()
         or "torch.save(" in file.read_text()
     ]
-    assert found == ["helpers/training.py", "pocket/train.py"]
+    engine = ["helpers/checkpoints.py", "helpers/training.py"]
+    assert found == [*engine, "pocket/train.py"]
     assert (ROOT / "pocket" / "train.py").read_text().count("torch.save(") == 1

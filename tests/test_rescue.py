@@ -25,8 +25,8 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextModelWithProjec
 
 from helpers.catalogue import POCKET
 from helpers.device import find_device
-from helpers.errors import Mistake
-from helpers.memory import apply_savings, is_full
+from helpers.errors import Mistake, is_full
+from helpers.memory import apply_savings
 from helpers.rescue import protect
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -294,3 +294,43 @@ def test_the_curve_shows_every_loss(tmp_path):
     each, mean = axis.lines
     assert len(each.get_ydata()) == 60
     assert mean.get_ydata()[-1] == pytest.approx(sum(training.losses[-25:]) / 25)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another kind"])
+def test_a_damaged_checkpoint_is_put_aside_and_told(tmp_path, capsys, damage):
+    whole, first = train(tmp_path / "t")
+    data = bytearray(first.path.read_bytes())
+    middle = data.find(whole.numpy().tobytes())
+    data[middle] ^= 1
+    torch.save({"losses": 3}, tmp_path / "other")
+    wrong = {"cut": data[: len(data) // 2], "flipped": data, "empty": b""}
+    wrong["another kind"] = (tmp_path / "other").read_bytes()
+    first.path.write_bytes(wrong[damage])
+    again, second = train(tmp_path / "t")
+    assert torch.equal(again, whole) and second.step == 12
+    assert "damaged" in capsys.readouterr().out
+    (aside,) = tmp_path.glob("*.damaged")
+    assert aside.read_bytes() == wrong[damage]
+    assert len(train(tmp_path / "t")[1].losses) == 12  # the new one is whole
+
+
+def test_a_disk_that_is_full_costs_nothing_that_was_learned(
+    tmp_path, monkeypatch, capsys
+):
+    """For real: the system lets no file grow beyond a few bytes."""
+    import resource
+    import signal
+
+    monkeypatch.setattr("helpers.training.SECONDS_BETWEEN_SAVES", -1)
+    whole, _ = train(tmp_path / "whole")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        learned, training = train(tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert torch.equal(learned, whole) and training.step == 12
+    assert capsys.readouterr().out.count("The disk is full") == 1
+    assert not [*tmp_path.glob("full*")]
