@@ -9,6 +9,7 @@
     hub              from the hub onto this disk: whole, or one sentence
     pipeline_folder  is a folder a pipeline, of our kind, and whole
     libraries        what diffusers and transformers say unasked, and rename
+    schedulers       what is asked of a scheduler, and which draws instead
     models           ``load``: from a name to a pipeline that fits the machine
     memory           how much a pipeline takes, how to save some, how to let it go
     rescue           a pipeline that goes on when memory is full or numbers overflow

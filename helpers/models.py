@@ -24,6 +24,7 @@ from helpers.memory import apply_savings, choose_savings, network_sizes, unload
 from helpers.names import find_model, show, tidy
 from helpers.pipeline_folder import count_weights
 from helpers.rescue import protect
+from helpers.schedulers import suit_scheduler
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -68,6 +69,7 @@ def load(
         _unload_previous()
     with _unreadable(model):
         pipe = _read(model, folder, device, allow_pickle)
+        suit_scheduler(pipe, model.name, dissect)
         _check_numbers(model, pipe, device)
     pipe.register_to_config(_name_or_path=chosen.address)  # for ``describe``
     _unload_previous()

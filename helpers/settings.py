@@ -88,6 +88,7 @@ def check_prompt(pipe: DiffusionPipeline, prompt: str) -> list[str]:
         return ["The prompt is empty, so anything may come: name what you want to see."]
     notices = []
     tokenizer = pipe.tokenizer
+    prompt = pipe.maybe_convert_prompt(prompt, tokenizer)  # a learned word: its vectors
     tokens = tokenizer(prompt, add_special_tokens=False, verbose=False).tokens()
     room = tokenizer.model_max_length - 2  # 77, less a token for start and end each
     if len(tokens) > room:

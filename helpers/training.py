@@ -281,13 +281,12 @@ class Training:
         ]
         if any(tensor.shape != value.shape for tensor, value in pairs):
             raise ValueError("tensors of other shapes")
-        losses, seconds = list(state["losses"]), state["seconds"]
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         with torch.no_grad():
             for tensor, value in pairs:
                 tensor.copy_(value)
-        self.losses, self.seconds = losses, seconds
+        self.losses, self.seconds = state["losses"], state["seconds"]
 
 
 def save_memory(

@@ -33,7 +33,7 @@ BAD_INPUTS = {
     "unknown model": (
         "no model",
         lambda pipe: stops(models.load, "stable-difusion"),
-        ("stable-difusion", "take auto, pocket, stable-diffusion-v1-5"),
+        ("stable-difusion", "you may mean stable-diffusion-v1-5"),
     ),
     "no folder": (
         "no model",
