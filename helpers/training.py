@@ -71,6 +71,8 @@ class Training:
         averages: The moving average of each parameter, by name; empty if there is none.
     """
 
+    _told = False  # that it cannot be saved
+
     def __init__(
         self,
         parameters: Mapping[str, torch.nn.Parameter],
@@ -103,8 +105,7 @@ class Training:
         self.losses: list[float] = []
         self.seconds = 0.0
         self._rate, self._warmup, self._decay = learning_rate, warmup, decay
-        self._clip, self._average = clip, average
-        self._skipped, self._told = 0, False  # told that it cannot be saved
+        self._clip, self._average, self._skipped = clip, average, 0
         weights = list(self.parameters.values())
         adam = partial(torch.optim.AdamW, weight_decay=weight_decay)
         self._optimizer = (optimizer or adam)(weights)
@@ -244,13 +245,9 @@ class Training:
         optimizer = self._optimizer.state_dict()  # which processes may put together
         if rank() > 0:
             return
-        state = {
-            "settings": self.settings,
-            "losses": self.losses,
-            "seconds": self.seconds,
+        kept = ("settings", "losses", "seconds", "averages", "buffers")
+        state = {name: getattr(self, name) for name in kept} | {
             "parameters": {name: p.data for name, p in self.parameters.items()},
-            "averages": self.averages,
-            "buffers": self.buffers,
             "optimizer": optimizer,
             "scaler": self._scaler.state_dict(),
         }
