@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CLIP_VOCABULARY = 49_408  # enough pieces to spell any word
+# What other programs read as an order, and diffusers as words and punctuation.
+ORDERS = {
+    r"\([^()]*:\s*\d*\.?\d+\s*\)|\(\(|\[\[|\w\+\+|\w::-?\d": "weights of words",
+    r"<(lora|lyco|hypernet):[^>]*>": "LoRAs",
+    r"(^|\s)--\w+": "options",
+    r"\b(BREAK|AND)\b": "joining words",
+}
 
 
 def check_settings(
@@ -98,6 +106,11 @@ def check_prompt(pipe: DiffusionPipeline, prompt: str) -> list[str]:
         notices.append(
             f"The prompt is {len(tokens)} tokens long and the model reads {room}: "
             f"shorten it, or it misses “{unread}”."
+        )
+    if orders := [what for sign, what in ORDERS.items() if re.search(sign, prompt)]:
+        notices.append(
+            f"Other programs have signs for {' and '.join(orders)}; here they are "
+            "read as words: leave them out, and say what matters first."
         )
     unknown = _unknown_words(tokenizer, tokens)
     if unknown:

@@ -1,5 +1,6 @@
 """Notebooks: each runs from end to end, and lies in the repository as it should."""
 
+import ast
 import re
 
 import pytest
@@ -145,6 +146,14 @@ def test_forms_offer_what_they_say(file):
     for cell in cells(file, "code"):
         for field in fields(cell.source):
             field.check()
+
+
+@every_notebook
+def test_mistakes_have_a_kind_and_a_sentence(file):
+    for cell in cells(file, "code"):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Mistake":
+                assert len(node.args) == 2, ast.unparse(node)
 
 
 @every_notebook

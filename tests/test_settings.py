@@ -6,6 +6,7 @@ The table is where the wording is tested; everywhere else the kind will do.
 import copy
 
 import pytest
+import torch
 
 from helpers import models
 from helpers.errors import Mistake
@@ -161,3 +162,35 @@ def test_a_token_that_was_added_is_no_unknown_word(pipe):
 def test_good_settings_pass(pipe):
     check_settings(pipe, width=768, height=512, num_inference_steps=1)
     check_settings(pipe, num_inference_steps=1000)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a (frog:1.5) on a blue background",
+        "a ((frog)) on a blue background",
+        "a frog on a blue background --ar",
+        "a frog BREAK a blue background",
+        "<lora:frog:0.8> a frog on a blue background",
+    ],
+)
+def test_habits_from_other_programs_are_told(pipe, prompt):
+    notices = check_prompt(pipe, prompt)
+    assert sum("Other programs" in sentence for sentence in notices) == 1
+
+
+@pytest.mark.parametrize("prompt", ["a frog (in the city)", "a frog and a fox, red"])
+def test_brackets_and_commas_are_no_orders(pipe, prompt):
+    assert check_prompt(pipe, prompt) == []
+
+
+def test_a_learned_word_counts_with_all_its_vectors(pipe):
+    """As the pipeline reads it, and the loop of notebook 07."""
+    from diffusers import StableDiffusionPipeline
+
+    learned = {"string_to_token": {"*": 265}, "name": "two", "step": 1}
+    learned["string_to_param"] = {"*": torch.randn(3, 128)}
+    pipe = StableDiffusionPipeline(**copy.deepcopy(pipe.components))
+    pipe.load_textual_inversion(learned, token="<three>")
+    assert check_prompt(pipe, "frog " * 72 + "<three>") == []
+    assert "misses" in notice(pipe, "frog " * 73 + "<three>")[1]

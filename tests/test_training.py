@@ -334,3 +334,31 @@ def test_a_disk_that_is_full_costs_nothing_that_was_learned(
     assert torch.equal(learned, whole) and training.step == 12
     assert capsys.readouterr().out.count("The disk is full") == 1
     assert not [*tmp_path.glob("full*")]
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_lora_file_carries_its_alpha(tmp_path, pipe, times):
+    """As notebook 06 saves and loads it: loaded, it draws what it drew."""
+    from diffusers import StableDiffusionPipeline
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    unet = copy.deepcopy(pipe.unet)
+    lora = LoraConfig(r=2, lora_alpha=2 * times, target_modules=["to_q", "to_v"])
+    unet.add_adapter(lora, "moai")
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in unet.named_parameters():
+        if "lora_" in name:
+            weight.data = torch.randn(weight.shape, generator=generator) / 4
+    StableDiffusionPipeline.save_lora_weights(
+        tmp_path,
+        unet_lora_layers=get_peft_model_state_dict(unet, adapter_name="moai"),
+        unet_lora_adapter_metadata=unet.peft_config["moai"].to_dict(),
+    )
+    again = copy.deepcopy(pipe.unet)
+    again.load_lora_adapter(tmp_path, prefix="unet", use_safetensors=True)
+    inputs = (torch.ones(1, 4, 16, 16), 500, torch.ones(1, 77, 128))
+    with torch.no_grad():
+        before, learned = pipe.unet(*inputs).sample, unet(*inputs).sample
+        loaded = again(*inputs).sample
+    assert not torch.allclose(learned, before, atol=1e-2)
+    torch.testing.assert_close(loaded, learned)
