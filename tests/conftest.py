@@ -7,6 +7,9 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, here and in kernels
     os.environ["OMP_NUM_THREADS"] = "1"
 
+for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
+    os.environ.pop(name, None)  # a make in a test is no part of the one that runs it
+
 
 @pytest.fixture
 def offline(monkeypatch):
