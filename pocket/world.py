@@ -1,16 +1,15 @@
 """The world of the pocket model: pictures drawn by code, each with its caption.
 
 A :class:`Spec` says what a picture shows; :func:`render` draws it, :func:`caption` puts
-it into words and :func:`sample` invents one. Subjects are glyphs of the Noto Color
-Emoji font (OFL; Debian package ``fonts-noto-color-emoji``). Everything follows from a
-``random.Random``, so the same seed gives the same world.
+it into words and :func:`sample` invents one. Subjects are emoji of the font Noto Color
+Emoji (OFL; see ``tools/glyphs.py``). Everything follows from a ``random.Random``, so the
+same seed gives the same world.
 
 What is never shown in training is named here and nowhere else:
 :data:`HELD_OUT_SUBJECTS` (whole glyphs, kept for textual inversion and DreamBooth) and
 :func:`is_held_out` (combinations; quality is reported on these only).
 """
 
-import os
 import random
 import zlib
 from collections.abc import Iterable
@@ -20,16 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 SIZE = 128  # pixels per side
 GRID = 8  # pixels: a latent's width. Wood grain and windows repeat at this distance and
 # subjects begin on it, so that the same thing is the same latents, only elsewhere.
-FONT_PATHS = (
-    "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",
-    "/usr/share/fonts/noto/NotoColorEmoji.ttf",
-    "NotoColorEmoji.ttf",
-)
+GLYPHS = Path(__file__).parent / "glyphs"
 
 # fmt: off
 SUBJECTS = {
@@ -302,24 +297,28 @@ def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
 # --- drawing ------------------------------------------------------------------------
 
 
-@cache
-def _font() -> ImageFont.FreeTypeFont:
-    paths = (os.environ.get("NOTO_COLOR_EMOJI", ""), *FONT_PATHS)
-    for path in paths:
-        if path and Path(path).exists():
-            return ImageFont.truetype(path, 109)
-    raise FileNotFoundError(
-        "The Noto Color Emoji font was not found: install the Debian package "
-        "fonts-noto-color-emoji, or set NOTO_COLOR_EMOJI to the path of its .ttf file."
-    )
+def characters() -> list[str]:
+    """Return every emoji that the world is drawn with."""
+    worn = [character for character, *_ in WORN.values() if character]
+    return [*SUBJECTS.values(), *HELD_OUT_SUBJECTS.values(), *worn]
+
+
+def glyph_file(character: str) -> Path:
+    """Return where an emoji's picture lies, named after its code points."""
+    return GLYPHS / f"{'_'.join(f'{ord(c):x}' for c in character)}.png"
 
 
 @cache
 def glyph(character: str) -> Image.Image:
-    """Return one glyph as an RGBA picture, cut to what is visible."""
-    picture = Image.new("RGBA", (136, 128))
-    ImageDraw.Draw(picture).text((0, 0), character, font=_font(), embedded_color=True)
-    return picture.crop(picture.getbbox())
+    """Return an emoji as an RGBA picture, cut to what is visible.
+
+    Raises:
+        FileNotFoundError: It is new; ``tools/glyphs.py`` draws it.
+    """
+    file = glyph_file(character)
+    if not file.exists():
+        raise FileNotFoundError(f"There is no {file}: tools/glyphs.py draws it.")
+    return Image.open(file).convert("RGBA")
 
 
 def _fit(picture: Image.Image, longest: float) -> Image.Image:
@@ -611,9 +610,6 @@ def render(spec: Spec, rng: random.Random, over: str = "") -> Image.Image:
 
     Returns:
         An RGB picture of 128 x 128 pixels.
-
-    Raises:
-        FileNotFoundError: The font is not installed.
     """
     layer, background = _place(spec, rng), _background(spec.background, rng)
     picture = _stylise(spec.style, background, layer, rng)

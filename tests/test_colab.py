@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from course import NOTEBOOKS, ROOT, git_answers_with, lowest, shown_text
 from filelock import FileLock
+from hub_reasons import REASONS, reasons
 from hub_server import SENTENCES, check, listen
 
 from helpers import REPO, TAG
@@ -222,9 +223,18 @@ def test_the_hub_and_its_faults(colab, tmp_path):
     assert said["made before"] is True
     assert said["few steps"] == "lcm-lora" and said["auto"] == "pocket"
     assert said["half"] == "fault/both" and said["cached"] == "somebody/pocket"
+    assert said["half unet"] == "fault/half-unet" and said["moody"] == "somebody/pocket"
     assert said["real id"] == said["real id cached"] == "stable-diffusion-v1-5"
     assert said["busy"] == "stable-diffusion-v1-5" and said["own"] == "own"
     assert said["pickle allowed"] == said["pickle cached"] == "fault/trusted"
+
+
+@pytest.mark.seconds(15)
+def test_it_says_why_the_hub_is_not_reached(colab, tmp_path):
+    python, environment = colab
+    said = reasons(python, tmp_path, **environment)
+    for case, (_, words) in REASONS.items():
+        assert words in said[case].splitlines()[-1], case
 
 
 @pytest.mark.seconds(25)
