@@ -2,8 +2,8 @@
 
 A :class:`Spec` says what a picture shows; :func:`render` draws it, :func:`caption` puts
 it into words and :func:`sample` invents one. Subjects are emoji of the font Noto Color
-Emoji (OFL; see ``tools/glyphs.py``). Everything follows from a ``random.Random``, so the
-same seed gives the same world.
+Emoji (OFL; see ``tools/glyphs.py``). Everything follows from a ``random.Random``, so
+the same seed gives the same world.
 
 What is never shown in training is named here and nowhere else:
 :data:`HELD_OUT_SUBJECTS` (whole glyphs, kept for textual inversion and DreamBooth) and

@@ -3,8 +3,8 @@
     python tools/glyphs.py [/path/to/NotoColorEmoji.ttf]
 
 The world opens these pictures and needs no font: fonts, and the libraries that join a
-person and a rocket into an astronaut, differ from machine to machine. On Debian the font
-is in the package fonts-noto-color-emoji.
+person and a rocket into an astronaut, differ from machine to machine. On Debian the
+font is in the package fonts-noto-color-emoji.
 """
 
 import sys
