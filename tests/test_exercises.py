@@ -186,10 +186,12 @@ steer | lambda u, t, n, g, w: u + g * (t - u) + w * (t - n) | empty prompt
 steer | lambda u, t, n, g, w: u + 7.5 * (t - u) - 3 * (n - u) | right here
 changed | 1000 | once
 changed | 'all' | once
+changed | False | how many
 # img2img
 steps_run | lambda n, s: n - int(n * s) | left out
 steps_run | lambda n, s: round(n * s) | 7.5 steps are 7
 steps_run | lambda n, s: max(int(n * s), 1) | half a step
+steps_run | lambda n, s: None | return
 gentle | 10 | share
 gentle | 0.75 | runs 30
 flicker | lambda f: np.diff(np.stack(f).astype(int), axis=0).mean() | cancels

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+NOTHING = "it returns nothing; is there a `return`?"
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -72,6 +74,8 @@ def number(
 
     def why_not(answer: Any) -> str | None:
         answer = plain(answer)
+        if isinstance(answer, (bool, np.bool_)):
+            return "that is yes or no, and the question is how many."
         return None if answer == right else reasons.get(answer, otherwise)
 
     return exercise(hint, solution)(why_not)
@@ -100,7 +104,7 @@ def compare(got: Any, right: Any, mistakes: Mapping[str, Any], rule: str) -> str
         rule: What to say of anything else, with the learner's as ``{got}``.
     """
     if got is None:
-        return "it returns nothing; is there a `return`?"
+        return NOTHING
     got = plain(got)
     for said, value in [(None, right), *mistakes.items()]:
         value = plain(value)
