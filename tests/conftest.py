@@ -7,8 +7,8 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, here and in kernels
     os.environ["OMP_NUM_THREADS"] = "1"
 
-# A make in a test is no part of the one that runs it: not its options, and not the values
-# on its command line, which it hands down as variables.
+# A make in a test is no part of the one that runs it: not its options, and not the
+# values on its command line, which it hands down as variables.
 HANDED_DOWN = ["MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "TORCH", "PYTHON"]
 for name in [*HANDED_DOWN, "REPO", "TAG"]:
     os.environ.pop(name, None)
