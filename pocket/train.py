@@ -236,7 +236,7 @@ def run(
         stage: Name of the checkpoint.
         trained: What is trained, on its device.
         loss_of: Gives the loss of one step from that step's random numbers.
-        steps: Optimiser steps in all.
+        steps: Optimiser steps in all; of 0, what it has stays.
         rate: Highest learning rate; it warms up over 100 steps.
         recipe: For the seed and the moving average.
         decay: Share of the steps over which the rate falls.
@@ -244,6 +244,8 @@ def run(
     Returns:
         A copy of ``trained`` with the exponential moving average of its weights.
     """
+    if not steps:
+        return trained
     trained.to(memory_format=torch.channels_last)
     training = Training(
         dict(trained.named_parameters()),

@@ -1,5 +1,6 @@
 """The pocket model: its world, its recipe and the folder that ships."""
 
+import copy
 import random
 import subprocess
 import sys
@@ -179,6 +180,14 @@ def test_another_training_has_a_checkpoint_of_its_own(tmp_path, monkeypatch):
     assert steps_of(3, seed=1, unet_steps=9) == 1
     assert steps_of(3, seed=2) == 3
     assert steps_of(4, seed=1) == 1
+
+
+def test_a_stage_of_no_steps_keeps_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    net = torch.nn.Linear(32, 32)
+    before = copy.deepcopy(net.state_dict())
+    after = train.run("toy", net, None, 0, 0.1, train.Recipe()).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_every_weight_of_the_unet_learns(tmp_path, monkeypatch):
