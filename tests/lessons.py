@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
+from torch.nn.functional import interpolate
 
 from pocket.evaluate import load_pipeline, recognised
 
@@ -36,7 +37,7 @@ def dreambooth_learns_the_one_and_keeps_the_kind(out: Path) -> None:
 def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:
     """Notebook 13: 95 in 100 are read as asked, and clearly fewer without guidance.
 
-    Its pictures have a margin; without it they are 14 by 14, here brought back to 8 by 8.
+    Its pictures have a margin; without it they are 14 by 14, here made 8 by 8 again.
     """
     digits = load_digits()
     judge = SVC(C=10).fit(digits.data, digits.target)
@@ -44,7 +45,7 @@ def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:
 
     def share(guidance: str) -> float:
         pictures = drawn[guidance][:, :, 1:-1, 1:-1].clamp(-1, 1)
-        small = torch.nn.functional.interpolate(pictures, size=8, mode="bilinear")
+        small = interpolate(pictures, size=8, mode="bilinear", antialias=True)
         read = judge.predict((small.flatten(1) + 1).numpy() * 8)
         return (torch.tensor(read) == drawn["asked"]).double().mean().item()
 
