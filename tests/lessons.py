@@ -49,8 +49,8 @@ def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:
         read = judge.predict((small.flatten(1) + 1).numpy() * 8)
         return (torch.tensor(read) == drawn["asked"]).double().mean().item()
 
-    assert share("guidance 2") >= 0.95
-    assert share("guidance 1") < share("guidance 2")
+    assert share("guidance 3") >= 0.95
+    assert share("guidance 1") < share("guidance 3") - 0.05
     assert share("guidance 0") < 0.2  # a tenth by chance
 
 
