@@ -17,7 +17,7 @@ def _static(count: int, seed: int = 0) -> torch.Tensor:
 
 def _function(pictures: torch.Tensor) -> torch.Tensor:
     """One number for each picture, in which every pixel has a say of its own."""
-    weights = torch.linspace(-1, 1, 256, dtype=torch.float64).view(1, 1, 16, 16)
+    weights = torch.linspace(-0.5, 1, 256, dtype=torch.float64).view(1, 1, 16, 16)
     return (weights * pictures).sum(dim=(1, 2, 3)).tanh() / 2
 
 
