@@ -1,10 +1,16 @@
-"""What notebooks 05 and 06 claim about what they taught, judged over many pictures.
+"""What notebooks claim about what they taught, judged over many pictures.
 
-The judge was trained on renders of the pocket model's world and on nothing else; see
-pocket/README.md for how often it is right.
+The judge of 05 and 06 was trained on renders of the pocket model's world and on nothing
+else; see pocket/README.md for how often it is right. That of 13 knows real digits only.
 """
 
 from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from sklearn.datasets import load_digits
+from sklearn.svm import SVC
+from torch.nn.functional import interpolate
 
 from pocket.evaluate import load_pipeline, recognised
 
@@ -28,7 +34,28 @@ def dreambooth_learns_the_one_and_keeps_the_kind(out: Path) -> None:
     assert recognised(pipe, "castle", "castle") >= castles - 0.05
 
 
+def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:
+    """Notebook 13: 95 in 100 are read as asked, and clearly fewer without guidance.
+
+    Its pictures have a margin; without it they are 14 by 14, here made 8 by 8 again.
+    """
+    digits = load_digits()
+    judge = SVC(C=10).fit(digits.data, digits.target)
+    drawn = load_file(out / "13_counted.safetensors")
+
+    def share(guidance: str) -> float:
+        pictures = drawn[guidance][:, :, 1:-1, 1:-1].clamp(-1, 1)
+        small = interpolate(pictures, size=8, mode="bilinear", antialias=True)
+        read = judge.predict((small.flatten(1) + 1).numpy() * 8)
+        return (torch.tensor(read) == drawn["asked"]).double().mean().item()
+
+    assert share("guidance 3") >= 0.95
+    assert share("guidance 1") < share("guidance 3") - 0.05
+    assert share("guidance 0") < 0.2  # a tenth by chance
+
+
 CLAIMS = {  # by notebook; each takes the folder with what it made
     "05_textual_inversion": a_new_word_means_what_its_pictures_show,
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
+    "13_noise_predictor": guidance_draws_the_digit_that_was_asked_for,
 }

@@ -146,6 +146,37 @@ add_noise = lambda x, e, a: a.sqrt() * x + torch.sqrt(1 - a) * e
 def add_noise(x, e, a):
     angle = torch.acos(a.sqrt())
     return torch.cos(angle) * x + torch.sin(angle) * e
+# noise_predictor.slope
+def slope(p, picture, row, column, nudge):
+    before = p(picture)
+    picture[..., row, column] += nudge
+    return (p(picture) - before).item() / nudge
+# noise_predictor.slope
+def slope(p, x, i, j, d):
+    one = torch.zeros_like(x)
+    one[0, 0, i, j] = d
+    return (p(x + one) - p(x - one)) / (2 * d)
+# noise_predictor.noise_loss
+def noise_loss(unet, clean, noise, sigma):
+    clean += sigma * noise
+    return ((noise - unet(clean, sigma)) ** 2).mean()
+# noise_predictor.noise_loss
+def noise_loss(unet, clean, noise, sigma):
+    error = unet(torch.addcmul(clean, sigma, noise), sigma) - noise
+    return error.flatten(1).pow(2).mean(dim=1).mean()
+# noise_predictor.remove_noise
+def remove_noise(unet, x, sigmas):
+    for i in range(len(sigmas) - 1):
+        x += (sigmas[i + 1] - sigmas[i]) * unet(x, sigmas[i])
+    return x
+# noise_predictor.remove_noise
+def remove_noise(unet, x, sigmas):
+    sigma, *rest = sigmas
+    for after in rest:
+        noise_pred = unet(x, sigma)
+        clean = x - sigma * noise_pred
+        x, sigma = clean + after * noise_pred, after
+    return x
 """.split("\n# ")[1:]
 
 # Exercise, a wrong answer as code, a word of what it should be told; by files
@@ -227,6 +258,31 @@ add_noise | lambda x, e, a: a * x + (1 - a) * e | square root
 add_noise | lambda x, e, a: x + (1 - a).sqrt() * e | fades
 calls | 20 | leaves
 calls | 12 | one call
+# noise_predictor
+slope | lambda p, x, i, j, d: p(x) - p(x) | copy
+slope | lambda p, x, i, j, d: p(torch.where(torch.arange(256).view(16, 16)\
+ == 16 * i + j, x + d, x)) - p(x) | each unit
+slope | lambda p, x, i, j, d: (p(x + d) - p(x)) / d | nudge one
+slope | lambda p, x, i, j, d: (p(x) - p(torch.where(torch.arange(256).view(16, 16)\
+ == 16 * i + j, x + d, x))) / d | sign
+slope | lambda p, x, i, j, d: (p(torch.where(torch.arange(256).view(16, 16)\
+ == 16 * j + i, x + d, x)) - p(x)) / d | swapped
+slope | lambda p, x, i, j, d: None | return
+slope | lambda p, x, i, j, d: 5 | yours says 5
+noise_loss | lambda u, c, e, s: F.mse_loss(u(c + e, s), e) | as large
+noise_loss | lambda u, c, e, s: F.mse_loss(u(c, s), e) | asked for
+noise_loss | lambda u, c, e, s: F.mse_loss(u(c + s * e, s), c) | not with the clean
+noise_loss | lambda u, c, e, s: F.mse_loss(u(c + s * e, s), s * e) | as it was drawn
+noise_loss | lambda u, c, e, s: F.l1_loss(u(c + s * e, s), e) | square them
+noise_loss | lambda u, c, e, s: (u(c + s * e, s) - e).square().sum() | mean
+noise_loss | lambda u, c, e, s: (u(c + s * e, s) - e).square().mean().sqrt() | root
+noise_loss | lambda u, c, e, s: F.mse_loss(u(c + s * e, s), e).item() | gradient
+noise_loss | lambda u, c, e, s: (u(c + s * e, s) - e).square() | mean squared
+noise_loss | lambda u, c, e, s: None | return
+remove_noise | lambda u, x, s: x - s[0] * u(x, s[0]) | each step
+remove_noise | lambda u, x, s: x | static
+remove_noise | lambda u, x, s: x - (s[0] - s[1]) * u(x, s[0]) | first step
+remove_noise | lambda u, x, s: None | return
 """.split("\n# ")[1:]
 WRONG = [
     (f"{file}.{name}", answer, word)
@@ -317,3 +373,13 @@ def test_any_answer_gets_a_sentence_and_no_error(name, nonsense, capsys):
 def test_no_answer_is_not_tried(name, capsys):
     EXERCISES[name].check(None)
     assert capsys.readouterr().out.startswith("Not tried yet.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "used"), [(52, 52), (25, 7), (None, 7), ("?", 7), ([], 7)]
+)
+def test_a_right_answer_is_used_and_no_other(answer, used, capsys):
+    looks = EXERCISES["guidance_scale.looks"]
+    assert looks.choose(answer, own=7) == used
+    said = capsys.readouterr().out
+    assert said.startswith("Goes on with yours" if used == 52 else "Goes on with the")
