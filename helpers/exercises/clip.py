@@ -49,7 +49,7 @@ def clip_loss(answer: Any) -> str | None:
             + F.cross_entropy(unscaled.T / scale, same)
         )
         / 2,
-        "that lifts the diagonal and pushes nothing down: all could be the same arrow.": (
+        "it lifts the diagonal and pushes nothing down: one arrow for all would do.": (
             -scores.diagonal().mean()
         ),
         "that is for a sum over the batch: take its mean.": 3 * (rows + columns),
@@ -58,10 +58,10 @@ def clip_loss(answer: Any) -> str | None:
     right = (rows + columns) / 2
     if problem := compare(got, right, mistakes, rule.format(right.item())):
         return problem
-    device_free = ask(answer, images[:3], texts[:3], scale)
     few = scores[:3, :3]
     right = F.cross_entropy(few, same[:3]) + F.cross_entropy(few.T, same[:3])
-    return compare(device_free, right / 2, {}, "right for six pairs, and not for three.")
+    got = ask(answer, images[:3], texts[:3], scale)
+    return compare(got, right / 2, {}, "right for six pairs, and not for three.")
 
 
 # Wrong pairs in one of CLIP's batches.
