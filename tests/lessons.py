@@ -1,9 +1,10 @@
-"""What notebooks 05 and 06 claim about what they taught, judged over many pictures.
+"""What notebooks that train claim about what they taught, judged over many pictures.
 
-The judge was trained on renders of the pocket model's world and on nothing else; see
+The judge of 05 and 06 was trained on renders of the pocket model's world and on nothing else; see
 pocket/README.md for how often it is right.
 """
 
+import json
 from pathlib import Path
 
 from pocket.evaluate import load_pipeline, recognised
@@ -28,7 +29,15 @@ def dreambooth_learns_the_one_and_keeps_the_kind(out: Path) -> None:
     assert recognised(pipe, "castle", "castle") >= castles - 0.05
 
 
+def clip_finds_captions_and_twins_teach_it_order(out: Path) -> None:
+    """Notebook 15: one of a hundred; and what a batch of look-alikes is good for."""
+    figures = json.loads((out / "15_clip.json").read_text())
+    assert figures["found"] >= 0.9
+    assert figures["twins"]["order"] > figures["mixed"]["order"]
+
+
 CLAIMS = {  # by notebook; each takes the folder with what it made
     "05_textual_inversion": a_new_word_means_what_its_pictures_show,
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
+    "15_clip": clip_finds_captions_and_twins_teach_it_order,
 }
