@@ -1,7 +1,7 @@
 """What notebooks that train claim about what they taught, judged over many pictures.
 
-The judge of 05 and 06 was trained on renders of the pocket model's world and on nothing else; see
-pocket/README.md for how often it is right.
+The judge of 05 and 06 was trained on renders of the pocket model's world and on nothing
+else; see pocket/README.md for how often it is right.
 """
 
 import json
