@@ -4,6 +4,7 @@ The judge of 05 and 06 was trained on renders of the pocket model's world and on
 else; see pocket/README.md for how often it is right. That of 13 knows real digits only.
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -54,8 +55,16 @@ def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:
     assert share("guidance 0") < 0.2  # a tenth by chance
 
 
+def clip_finds_captions_and_twins_teach_it_order(out: Path) -> None:
+    """Notebook 15: one of a hundred; and what a batch of look-alikes is good for."""
+    figures = json.loads((out / "15_clip.json").read_text())
+    assert figures["found"] >= 0.9
+    assert figures["twins"]["order"] > figures["mixed"]["order"]
+
+
 CLAIMS = {  # by notebook; each takes the folder with what it made
     "05_textual_inversion": a_new_word_means_what_its_pictures_show,
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
     "13_noise_predictor": guidance_draws_the_digit_that_was_asked_for,
+    "15_clip": clip_finds_captions_and_twins_teach_it_order,
 }

@@ -177,6 +177,23 @@ def remove_noise(unet, x, sigmas):
         clean = x - sigma * noise_pred
         x, sigma = clean + after * noise_pred, after
     return x
+# clip.clip_loss
+def clip_loss(a, b, s):
+    a *= s
+    logits = a @ b.T
+    both = logits.diag() - logits.logsumexp(0), logits.diag() - logits.logsumexp(1)
+    return -torch.stack(both).mean()
+# clip.clip_loss
+def clip_loss(a, b, s):
+    p, target = s * torch.einsum("id,jd->ij", a, b), torch.eye(len(a))
+    losses = F.cross_entropy(p, target), F.cross_entropy(p.T, target)
+    return (sum(losses) / 2).item()
+# clip.zero_shot
+def zero_shot(a, b, s):
+    p = torch.exp(s * F.cosine_similarity(a[:, None], b[None], dim=-1))
+    return p / p.sum(1, keepdim=True)
+# clip.zero_shot
+zero_shot = lambda a, b, s: F.softmax((b @ (s * a).T).T, 1).numpy()
 """.split("\n# ")[1:]
 
 # Exercise, a wrong answer as code, a word of what it should be told; by files
@@ -283,6 +300,24 @@ remove_noise | lambda u, x, s: x - s[0] * u(x, s[0]) | each step
 remove_noise | lambda u, x, s: x | static
 remove_noise | lambda u, x, s: x - (s[0] - s[1]) * u(x, s[0]) | first step
 remove_noise | lambda u, x, s: None | return
+# clip
+clip_loss | lambda a, b, s: F.cross_entropy(s * a @ b.T, torch.arange(len(a))) | rows
+clip_loss | lambda a, b, s: F.cross_entropy(s * b @ a.T, torch.arange(len(a))) | columns
+clip_loss | lambda a, b, s: sum(F.cross_entropy(s * x, torch.arange(len(a))) for x in\
+ (a @ b.T, b @ a.T)) | twice
+clip_loss | lambda a, b, s: sum(F.cross_entropy(x, torch.arange(len(a))) for x in\
+ (a @ b.T, b @ a.T)) / 2 | left out
+clip_loss | lambda a, b, s: -(s * a @ b.T).diagonal().mean() | pushes nothing
+clip_loss | lambda a, b, s: None | return
+clip_loss | lambda a, b, s: F.mse_loss(a @ b.T, torch.eye(len(a))) | yours is
+wrong_pairs | 32768 | right ones
+wrong_pairs | 32768 ** 2 | diagonal
+wrong_pairs | 32768 * 32767 // 2 | another pair
+zero_shot | lambda a, b, s: (s * a @ b.T).softmax(0) | each picture
+zero_shot | lambda a, b, s: s * a @ b.T | scores
+zero_shot | lambda a, b, s: (a @ b.T).softmax(1) | left out
+zero_shot | lambda a, b, s: (s * a @ b.T).argmax(1) | the class
+zero_shot | lambda a, b, s: (s * b @ a.T).softmax(0) | a row for each picture
 """.split("\n# ")[1:]
 WRONG = [
     (f"{file}.{name}", answer, word)
