@@ -146,6 +146,31 @@ add_noise = lambda x, e, a: a.sqrt() * x + torch.sqrt(1 - a) * e
 def add_noise(x, e, a):
     angle = torch.acos(a.sqrt())
     return torch.cos(angle) * x + torch.sin(angle) * e
+# autoencoder.draw_latents
+def draw_latents(m, v, n):
+    v.mul_(0.5).exp_()
+    return m.addcmul_(v, n)
+# autoencoder.draw_latents
+draw_latents = lambda m, v, n: m + v.exp().sqrt() * n
+# autoencoder.draw_latents
+def draw_latents(m, v, n):
+    m, v, n = (np.asarray(x) for x in (m, v, n))
+    return m + np.exp(v) ** 0.5 * n
+# autoencoder.vae_loss
+def vae_loss(x, y, m, v, w):
+    y -= x
+    kl = -(1 + v - m.square() - v.exp()) / 2
+    return (y * y).mean() + w * kl.mean()
+# autoencoder.vae_loss
+def vae_loss(x, y, m, v, w):
+    kl = (m**2 + v.exp() - 1 - v).sum((1, 2, 3)).mean() / 2
+    return ((x - y) ** 2).mean().item() + w * kl.item() / m[0].numel()
+# autoencoder.psnr
+psnr = lambda a, b: 20 * np.log10(2 / np.sqrt(np.mean((np.asarray(a - b)) ** 2)))
+# autoencoder.psnr
+def psnr(a, b):
+    a -= b
+    return -10 * (a / 2).pow(2).mean().log10().item()
 """.split("\n# ")[1:]
 
 # Exercise, a wrong answer as code, a word of what it should be told; by files
@@ -225,6 +250,31 @@ add_noise | lambda x, e, a: a * x + (1 - a) * e | square root
 add_noise | lambda x, e, a: x + (1 - a).sqrt() * e | fades
 calls | 20 | leaves
 calls | 12 | one call
+# autoencoder
+draw_latents | lambda m, v, n: m + v.exp() * n | square root
+draw_latents | lambda m, v, n: m + v * n | logarithm
+draw_latents | lambda m, v, n: m + v / 2 * n | exponential
+draw_latents | lambda m, v, n: m + (v / 2).exp() | same
+draw_latents | lambda m, v, n: (v / 2).exp() * n | around 0
+draw_latents | lambda m, v, n: m + (v / 2).exp() * torch.randn(n.shape) | given
+draw_latents | lambda m, v, n: None | return
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) | KL
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + w * (m**2 + v.exp() - 1 - v).mean()\
+ | half
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + (m**2 + v.exp() - 1 - v).mean() / 2\
+ | not weighed
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + w * (1 + v - m**2 - v.exp()).mean()\
+ / 2 | wrong way
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + w * (m**2 + v.exp() - 1 - v).sum()\
+ / 2 | mean
+vae_loss | lambda x, y, m, v, w: F.l1_loss(y, x) + w * (m**2 + v.exp() - 1 - v).mean()\
+ / 2 | square
+psnr | lambda a, b: 10 * torch.log10(1 / (a - b).square().mean()) | it is 2
+psnr | lambda a, b: 10 * torch.log10(255**2 / (a - b).square().mean()) | 255
+psnr | lambda a, b: 10 * torch.log(4 / (a - b).square().mean()) | natural
+psnr | lambda a, b: 20 * torch.log10(4 / (a - b).square().mean()) | 20 times
+psnr | lambda a, b: (a - b).square().mean() | after
+psnr | lambda a, b: 10 * torch.log10((a - b).square().mean() / 4) | around
 """.split("\n# ")[1:]
 WRONG = [
     (f"{file}.{name}", answer, word)

@@ -43,6 +43,15 @@ class Exercise:
             return
         print(f"Not yet: {problem}" if problem else "Correct.")
 
+    def choose(self, answer: Any, own: Any) -> Any:
+        """The learner's answer if it is right, else the notebook's own; says which."""
+        try:
+            right = answer is not None and self.why_not(answer) is None
+        except Exception:  # noqa: BLE001 - an answer may be anything
+            right = False
+        print("Goes on with", "yours." if right else "the notebook's own.")
+        return answer if right else own
+
     def hint(self) -> None:
         """Prints the hint."""
         print(self.hint_text)
