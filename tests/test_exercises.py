@@ -148,14 +148,12 @@ def add_noise(x, e, a):
     return torch.cos(angle) * x + torch.sin(angle) * e
 # autoencoder.draw_latents
 def draw_latents(m, v, n):
-    v.mul_(0.5).exp_()
-    return m.addcmul_(v, n)
+    n *= torch.exp(0.5 * v)
+    return n.add(m)
 # autoencoder.draw_latents
 draw_latents = lambda m, v, n: m + v.exp().sqrt() * n
 # autoencoder.draw_latents
-def draw_latents(m, v, n):
-    m, v, n = (np.asarray(x) for x in (m, v, n))
-    return m + np.exp(v) ** 0.5 * n
+draw_latents = lambda m, v, n: torch.addcmul(m, n, v.exp() ** 0.5)
 # autoencoder.vae_loss
 def vae_loss(x, y, m, v, w):
     y -= x
@@ -164,7 +162,7 @@ def vae_loss(x, y, m, v, w):
 # autoencoder.vae_loss
 def vae_loss(x, y, m, v, w):
     kl = (m**2 + v.exp() - 1 - v).sum((1, 2, 3)).mean() / 2
-    return ((x - y) ** 2).mean().item() + w * kl.item() / m[0].numel()
+    return ((x - y) ** 2).mean() + w * kl / m[0].numel()
 # autoencoder.psnr
 psnr = lambda a, b: 20 * np.log10(2 / np.sqrt(np.mean((np.asarray(a - b)) ** 2)))
 # autoencoder.psnr
@@ -258,6 +256,11 @@ draw_latents | lambda m, v, n: m + (v / 2).exp() | same
 draw_latents | lambda m, v, n: (v / 2).exp() * n | around 0
 draw_latents | lambda m, v, n: m + (v / 2).exp() * torch.randn(n.shape) | given
 draw_latents | lambda m, v, n: None | return
+draw_latents | lambda m, v, n: m.add_(n * (v / 2).exp()) | gradient
+draw_latents | lambda m, v, n: m.numpy() + np.exp(v.numpy() / 2) * n.numpy()\
+ | gradient
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x).item() + w * (m**2 + v.exp() - 1\
+ - v).mean().item() / 2 | gradient
 vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) | KL
 vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + w * (m**2 + v.exp() - 1 - v).mean()\
  | half

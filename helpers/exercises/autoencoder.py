@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,25 @@ from helpers.exercises.engine import ask, compare, exercise
 
 def _made_up(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _no_gradient(answer: Callable, *others: Any) -> str | None:
+    """Says so where a training could not learn through an answer.
+
+    Args:
+        answer: Takes a mean and a log variance first, halves of what a network gave, as
+            in the notebook.
+        *others: What else it takes.
+    """
+    given = torch.zeros(2, 8, 8, 8, requires_grad=True)
+    try:
+        answer(*(given * 1).chunk(2, dim=1), *others).sum().backward()
+    except Exception:  # noqa: BLE001 - an answer may be anything
+        return (
+            "right, but no gradient finds its way through: use torch's own functions, "
+            "and change neither mean nor variance in place."
+        )
+    return None
 
 
 @exercise(
@@ -42,7 +62,8 @@ def draw_latents(answer: Any) -> str | None:
     }
     rule = "it should be the mean, plus the deviation times the noise that is given."
     got = ask(answer, mean, log_variance, noise)
-    return compare(got, mean + std * noise, mistakes, rule)
+    problem = compare(got, mean + std * noise, mistakes, rule)
+    return problem or _no_gradient(answer, noise)
 
 
 @exercise(
@@ -89,7 +110,12 @@ def vae_loss(answer: Any) -> str | None:
     }
     rule = f"for made-up numbers it is {error + weight * kl:.3f}, yours says {{got}}."
     got = ask(answer, pictures, decoded, mean, log_variance, weight)
-    return compare(got, error + weight * kl, mistakes, rule)
+    problem = compare(got, error + weight * kl, mistakes, rule)
+    return problem or _no_gradient(
+        lambda mean, log_variance: answer(
+            pictures.clone(), decoded.clone(), mean, log_variance, weight
+        )
+    )
 
 
 @exercise(
