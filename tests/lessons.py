@@ -1,4 +1,4 @@
-"""What notebooks 05 and 06 claim about what they taught, judged over many pictures.
+"""What notebooks 05, 06 and 14 claim about what they taught, judged over many pictures.
 
 The judge was trained on renders of the pocket model's world and on nothing else; see
 pocket/README.md for how often it is right.
@@ -6,6 +6,7 @@ pocket/README.md for how often it is right.
 
 from pathlib import Path
 
+from helpers.images import read_settings
 from pocket.evaluate import load_pipeline, recognised
 
 
@@ -28,7 +29,15 @@ def dreambooth_learns_the_one_and_keeps_the_kind(out: Path) -> None:
     assert recognised(pipe, "castle", "castle") >= castles - 0.05
 
 
+def a_small_autoencoder_keeps_what_matters(out: Path) -> None:
+    """Notebook 14: two minutes come within some decibels of the pocket model's VAE."""
+    psnr = read_settings(out / "14_reconstructions.png")["psnr"]
+    assert psnr["ours"] >= 23, psnr
+    assert psnr["pocket"] >= psnr["ours"] + 1, "it should still win"
+
+
 CLAIMS = {  # by notebook; each takes the folder with what it made
     "05_textual_inversion": a_new_word_means_what_its_pictures_show,
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
+    "14_autoencoder": a_small_autoencoder_keeps_what_matters,
 }
