@@ -148,17 +148,15 @@ def add_noise(x, e, a):
     return torch.cos(angle) * x + torch.sin(angle) * e
 # autoencoder.draw_latents
 def draw_latents(m, v, n):
-    n *= torch.exp(0.5 * v)
-    return n.add(m)
+    return torch.exp(0.5 * v).mul(n).add_(m)
 # autoencoder.draw_latents
 draw_latents = lambda m, v, n: m + v.exp().sqrt() * n
 # autoencoder.draw_latents
 draw_latents = lambda m, v, n: torch.addcmul(m, n, v.exp() ** 0.5)
 # autoencoder.vae_loss
 def vae_loss(x, y, m, v, w):
-    y -= x
     kl = -(1 + v - m.square() - v.exp()) / 2
-    return (y * y).mean() + w * kl.mean()
+    return (y - x).square().mean() + w * kl.mean()
 # autoencoder.vae_loss
 def vae_loss(x, y, m, v, w):
     kl = (m**2 + v.exp() - 1 - v).sum((1, 2, 3)).mean() / 2
@@ -167,8 +165,8 @@ def vae_loss(x, y, m, v, w):
 psnr = lambda a, b: 20 * np.log10(2 / np.sqrt(np.mean((np.asarray(a - b)) ** 2)))
 # autoencoder.psnr
 def psnr(a, b):
-    a -= b
-    return -10 * (a / 2).pow(2).mean().log10().item()
+    half = (a - b).div_(2)
+    return -10 * half.pow_(2).mean().log10().item()
 """.split("\n# ")[1:]
 
 # Exercise, a wrong answer as code, a word of what it should be told; by files
@@ -256,7 +254,7 @@ draw_latents | lambda m, v, n: m + (v / 2).exp() | same
 draw_latents | lambda m, v, n: (v / 2).exp() * n | around 0
 draw_latents | lambda m, v, n: m + (v / 2).exp() * torch.randn(n.shape) | given
 draw_latents | lambda m, v, n: None | return
-draw_latents | lambda m, v, n: m.add_(n * (v / 2).exp()) | gradient
+draw_latents | lambda m, v, n: m.add_(n * (v / 2).exp()) | changes
 draw_latents | lambda m, v, n: m.numpy() + np.exp(v.numpy() / 2) * n.numpy()\
  | gradient
 vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x).item() + w * (m**2 + v.exp() - 1\
@@ -277,6 +275,7 @@ psnr | lambda a, b: 10 * torch.log10(255**2 / (a - b).square().mean()) | 255
 psnr | lambda a, b: 10 * torch.log(4 / (a - b).square().mean()) | natural
 psnr | lambda a, b: 20 * torch.log10(4 / (a - b).square().mean()) | 20 times
 psnr | lambda a, b: (a - b).square().mean() | after
+psnr | lambda a, b: 10 * torch.log10(4 / a.sub_(b).square().mean()) | changes
 psnr | lambda a, b: 10 * torch.log10((a - b).square().mean() / 4) | around
 """.split("\n# ")[1:]
 WRONG = [

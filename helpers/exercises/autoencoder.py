@@ -15,22 +15,25 @@ def _made_up(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _no_gradient(answer: Callable, *others: Any) -> str | None:
-    """Says so where a training could not learn through an answer.
+def _unfit(answer: Callable, *arguments: torch.Tensor) -> str | None:
+    """Says so where a right answer would spoil what comes after it in the notebook."""
+    copies = [argument.clone() for argument in arguments]
+    answer(*copies)
+    if not all(map(torch.equal, copies, arguments)):
+        return (
+            "right, but it changes the tensors that it is given, and the next cells "
+            "need them: make new ones."
+        )
+    return None
 
-    Args:
-        answer: Takes a mean and a log variance first, halves of what a network gave, as
-            in the notebook.
-        *others: What else it takes.
-    """
+
+def _no_gradient(answer: Callable) -> str | None:
+    """Says so where a training could not learn through a mean and a log variance."""
     given = torch.zeros(2, 8, 8, 8, requires_grad=True)
     try:
-        answer(*(given * 1).chunk(2, dim=1), *others).sum().backward()
+        answer(*(given * 1).chunk(2, dim=1)).sum().backward()
     except Exception:  # noqa: BLE001 - an answer may be anything
-        return (
-            "right, but no gradient finds its way through: use torch's own functions, "
-            "and change neither mean nor variance in place."
-        )
+        return "right, but no gradient finds its way through: use torch's functions."
     return None
 
 
@@ -63,7 +66,11 @@ def draw_latents(answer: Any) -> str | None:
     rule = "it should be the mean, plus the deviation times the noise that is given."
     got = ask(answer, mean, log_variance, noise)
     problem = compare(got, mean + std * noise, mistakes, rule)
-    return problem or _no_gradient(answer, noise)
+    return (
+        problem
+        or _unfit(answer, mean, log_variance, noise)
+        or _no_gradient(lambda *halves: answer(*halves, noise))
+    )
 
 
 @exercise(
@@ -111,10 +118,11 @@ def vae_loss(answer: Any) -> str | None:
     rule = f"for made-up numbers it is {error + weight * kl:.3f}, yours says {{got}}."
     got = ask(answer, pictures, decoded, mean, log_variance, weight)
     problem = compare(got, error + weight * kl, mistakes, rule)
-    return problem or _no_gradient(
-        lambda mean, log_variance: answer(
-            pictures.clone(), decoded.clone(), mean, log_variance, weight
-        )
+    given = (pictures, decoded, mean, log_variance)
+    return (
+        problem
+        or _unfit(lambda *tensors: answer(*tensors, weight), *given)
+        or _no_gradient(lambda *halves: answer(pictures, decoded, *halves, weight))
     )
 
 
@@ -158,4 +166,6 @@ def psnr(answer: Any) -> str | None:
     rule = (
         f"for a made-up pair it is {10 * torch.log10(ratio):.2f}, yours says {{got}}."
     )
-    return compare(ask(answer, picture, other), 10 * torch.log10(ratio), mistakes, rule)
+    got = ask(answer, picture, other)
+    problem = compare(got, 10 * torch.log10(ratio), mistakes, rule)
+    return problem or _unfit(answer, picture, other)
