@@ -194,6 +194,27 @@ def zero_shot(a, b, s):
     return p / p.sum(1, keepdim=True)
 # clip.zero_shot
 zero_shot = lambda a, b, s: F.softmax((b @ (s * a).T).T, 1).numpy()
+# autoencoder.draw_latents
+def draw_latents(m, v, n):
+    return torch.exp(0.5 * v).mul(n).add_(m)
+# autoencoder.draw_latents
+draw_latents = lambda m, v, n: m + v.exp().sqrt() * n
+# autoencoder.draw_latents
+draw_latents = lambda m, v, n: torch.addcmul(m, n, v.exp() ** 0.5)
+# autoencoder.vae_loss
+def vae_loss(x, y, m, v, w):
+    kl = -(1 + v - m.square() - v.exp()) / 2
+    return (y - x).square().mean() + w * kl.mean()
+# autoencoder.vae_loss
+def vae_loss(x, y, m, v, w):
+    kl = (m**2 + v.exp() - 1 - v).sum((1, 2, 3)).mean() / 2
+    return ((x - y) ** 2).mean() + w * kl / m[0].numel()
+# autoencoder.psnr
+psnr = lambda a, b: 20 * np.log10(2 / np.sqrt(np.mean((np.asarray(a - b)) ** 2)))
+# autoencoder.psnr
+def psnr(a, b):
+    half = (a - b).div_(2)
+    return -10 * half.pow_(2).mean().log10().item()
 """.split("\n# ")[1:]
 
 # Exercise, a wrong answer as code, a word of what it should be told; by files
@@ -318,6 +339,37 @@ zero_shot | lambda a, b, s: s * a @ b.T | scores
 zero_shot | lambda a, b, s: (a @ b.T).softmax(1) | left out
 zero_shot | lambda a, b, s: (s * a @ b.T).argmax(1) | the class
 zero_shot | lambda a, b, s: (s * b @ a.T).softmax(0) | a row for each picture
+# autoencoder
+draw_latents | lambda m, v, n: m + v.exp() * n | square root
+draw_latents | lambda m, v, n: m + v * n | logarithm
+draw_latents | lambda m, v, n: m + v / 2 * n | exponential
+draw_latents | lambda m, v, n: m + (v / 2).exp() | same
+draw_latents | lambda m, v, n: (v / 2).exp() * n | around 0
+draw_latents | lambda m, v, n: m + (v / 2).exp() * torch.randn(n.shape) | given
+draw_latents | lambda m, v, n: None | return
+draw_latents | lambda m, v, n: m.add_(n * (v / 2).exp()) | changes
+draw_latents | lambda m, v, n: m.numpy() + np.exp(v.numpy() / 2) * n.numpy()\
+ | gradient
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x).item() + w * (m**2 + v.exp() - 1\
+ - v).mean().item() / 2 | gradient
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) | KL
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + w * (m**2 + v.exp() - 1 - v).mean()\
+ | half
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + (m**2 + v.exp() - 1 - v).mean() / 2\
+ | not weighed
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + w * (1 + v - m**2 - v.exp()).mean()\
+ / 2 | wrong way
+vae_loss | lambda x, y, m, v, w: F.mse_loss(y, x) + w * (m**2 + v.exp() - 1 - v).sum()\
+ / 2 | mean
+vae_loss | lambda x, y, m, v, w: F.l1_loss(y, x) + w * (m**2 + v.exp() - 1 - v).mean()\
+ / 2 | square
+psnr | lambda a, b: 10 * torch.log10(1 / (a - b).square().mean()) | it is 2
+psnr | lambda a, b: 10 * torch.log10(255**2 / (a - b).square().mean()) | 255
+psnr | lambda a, b: 10 * torch.log(4 / (a - b).square().mean()) | natural
+psnr | lambda a, b: 20 * torch.log10(4 / (a - b).square().mean()) | 20 times
+psnr | lambda a, b: (a - b).square().mean() | after
+psnr | lambda a, b: 10 * torch.log10(4 / a.sub_(b).square().mean()) | changes
+psnr | lambda a, b: 10 * torch.log10((a - b).square().mean() / 4) | around
 """.split("\n# ")[1:]
 WRONG = [
     (f"{file}.{name}", answer, word)
