@@ -43,6 +43,13 @@ class Exercise:
             return
         print(f"Not yet: {problem}" if problem else "Correct.")
 
+    def passes(self, answer: Any) -> bool:
+        """Whether an answer is right, without a word: for cells that go on with it."""
+        try:
+            return answer is not None and self.why_not(answer) is None
+        except Exception:  # noqa: BLE001 - an answer may be anything
+            return False
+
     def hint(self) -> None:
         """Prints the hint."""
         print(self.hint_text)
