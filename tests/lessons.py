@@ -61,14 +61,14 @@ def samplers_keep_their_order_and_dice_do_not_settle(out: Path) -> None:
     error = {
         (kind, steps): apart(ends(kind, steps, 1, **karras), truth)
         for kind in (EulerDiscreteScheduler, DPMSolverMultistepScheduler)
-        for steps in (8, 16, 32)
+        for steps in (16, 32)
     }
     euler, dpm = EulerDiscreteScheduler, DPMSolverMultistepScheduler
     assert error[dpm, 16] < 0.6 * error[euler, 16]
     assert error[dpm, 32] < 0.4 * error[dpm, 16]  # second order: a quarter
     assert 0.3 < error[euler, 32] / error[euler, 16] < 0.7  # first order: a half
     settled, thrown = (
-        apart(*(ends(kind, steps, 4, clip_sample=False) for steps in (50, 100)))
+        apart(*(ends(kind, steps, 4, clip_sample=False) for steps in (25, 50)))
         for kind in (DDIMScheduler, DDPMScheduler)
     )
     assert settled < 0.3 * thrown
