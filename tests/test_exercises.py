@@ -215,6 +215,33 @@ psnr = lambda a, b: 20 * np.log10(2 / np.sqrt(np.mean((np.asarray(a - b)) ** 2))
 def psnr(a, b):
     half = (a - b).div_(2)
     return -10 * half.pow_(2).mean().log10().item()
+# schedules_and_samplers.to_zero
+def to_zero(a):
+    a **= 0.5
+    first, last = a[0].clone(), a[-1].clone()
+    a -= last
+    return (a * first / (first - last)).square()
+# schedules_and_samplers.to_zero
+def to_zero(a):
+    r = np.sqrt(np.asarray(a))
+    return np.interp(r, [r[-1], r[0]], [0, r[0]]) ** 2
+# schedules_and_samplers.trailing
+trailing = lambda n: np.round(np.arange(1000, 0, -1000 / n)).astype(int) - 1
+# schedules_and_samplers.trailing
+def trailing(n):
+    rows = torch.linspace(1000, 0, n + 1)[:-1]
+    return (rows.round() - 1).long()
+# schedules_and_samplers.heun_step
+def heun_step(look, x, s, n):
+    first = look(x, s)
+    second = look(x + (n - s) * first, n)
+    return x.add_((n - s) * torch.stack([first, second]).mean(0))
+# schedules_and_samplers.heun_step
+def heun_step(look, x, s, n):
+    h = n - s
+    k1 = look(x, s)
+    k2 = look(torch.add(x, k1, alpha=h), n)
+    return x + 0.5 * h * k1 + 0.5 * h * k2
 """.split("\n# ")[1:]
 
 # Exercise, a wrong answer as code, a word of what it should be told; by files
@@ -370,6 +397,27 @@ psnr | lambda a, b: 20 * torch.log10(4 / (a - b).square().mean()) | 20 times
 psnr | lambda a, b: (a - b).square().mean() | after
 psnr | lambda a, b: 10 * torch.log10(4 / a.sub_(b).square().mean()) | changes
 psnr | lambda a, b: 10 * torch.log10((a - b).square().mean() / 4) | around
+# schedules_and_samplers
+to_zero | lambda a: (a.sqrt() - a[-1].sqrt()) ** 2 | scale them
+to_zero | lambda a: (a - a[-1]) * a[0] / (a[0] - a[-1]) | square root
+to_zero | lambda a: torch.cat([a[:-1], a.new_zeros(1)]) | cliff
+to_zero | lambda a: None | return
+trailing | lambda n: [i * (1000 // n) + 1 for i in range(n)][::-1] | leading
+trailing | lambda n: [i * (1000 // n) for i in range(n)][::-1] | leading
+trailing | lambda n: [999 - i * (1000 // n) for i in range(n)] | divides
+trailing | lambda n: [1000 - i * 1000 // n for i in range(n)] | counted from 0
+trailing | lambda n: [999 - i * 200 for i in range(5)] | for 1 it should
+trailing | lambda n: None | return
+heun_step | lambda look, x, s, n: x + (n - s) * look(x, s) | Euler
+heun_step | lambda look, x, s, n: x + (n - s) * look(x + (n - s) * look(x, s), n)\
+ | past the bend
+heun_step | lambda look, x, s, n: x + (n - s) * (look(x, s)\
+ + look(x + (n - s) * look(x, s), s)) / 2 | less noise
+heun_step | lambda look, x, s, n: x + (n - s) * (look(x, s)\
+ + look(x + (n - s) * look(x, s), n)) | mean
+heun_step | lambda look, x, s, n: [look(x, s), x + (n - s) * (look(x, s)\
+ + look(x + (n - s) * look(x, s), n)) / 2][1] | enough
+heun_step | lambda look, x, s, n: None | return
 """.split("\n# ")[1:]
 WRONG = [
     (f"{file}.{name}", answer, word)
