@@ -73,6 +73,7 @@ class Slider(VBox):
             description=name,
             style=LABEL,
             readout=False,
+            continuous_update=False,
             layout={"width": "40em", "flex": "0 1 auto"},
             **limits,
         )
@@ -81,6 +82,8 @@ class Slider(VBox):
         self.note = HTML()
         self.note.layout.display = "none"
         self._link = jslink((self.slider, "value"), (self.number, "value"))
+        self._typing = typing
+        self.number.observe(self._tidy, "value")
         row = HBox([self.slider, self.number], layout={"width": "min(100%, 48em)"})
         super().__init__([row, self.note])
 
@@ -92,11 +95,22 @@ class Slider(VBox):
     @property
     def value(self) -> float:
         """What counts: the number, or the end of the slider that it is beyond."""
-        return min(max(self.number.value, self.slider.min), self.slider.max)
+        value = min(max(self.number.value, self.slider.min), self.slider.max)
+        return _without_noise(value)
 
     @value.setter
     def value(self, value: float) -> None:
         self.number.value = self.slider.value = value
+
+    def _tidy(self, change: dict[str, Any]) -> None:
+        """Somebody moved it: from now on the number follows at once, without noise.
+
+        (Not from the beginning: a new slider in the browser would add noise of its
+        own to a value that nobody touched.)
+        """
+        self.slider.continuous_update = self._typing["continuous_update"]
+        if change["new"] != (tidy := _without_noise(change["new"])):
+            self.number.value = tidy
 
     def settle(self) -> None:
         """Shows the value that counts, and says so where another one was typed."""
@@ -108,6 +122,11 @@ class Slider(VBox):
                 f"{self.slider.max}: {value} is taken for {typed}."
             )
             self.value = value
+
+
+def _without_noise(value: float) -> float:
+    """0.8 for the 0.7999999999999999 that a slider of a browser makes of it."""
+    return round(value, 10)
 
 
 class _IntSlider(IntSlider):
