@@ -14,6 +14,8 @@
     memory           how much a pipeline takes, how to save some, how to let it go
     rescue           a pipeline that goes on when memory is full or numbers overflow
     settings         what a prompt or a setting cannot do, told before it is tried
+    fields           Colab's form fields, as they stand in the code
+    widgets          what a form shows for a field, and what is typed into it
     forms            Colab's form fields, working the same in JupyterLab
     images           grids with labels, files that carry their settings
     labels           text on a picture: a font for every sign, lines that fit

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
+import linecache
+import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -36,6 +40,10 @@ class Mistake(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+class Stopped(Mistake):
+    """Somebody interrupted the cell; what it says is no reproach."""
+
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
@@ -46,6 +54,13 @@ _SENTENCES = {
     "read-only": "{File} may not be read or written here: take another folder, "
     f"{_AGAIN}.",
     "no file": f"There is no {{file}} here: check the name and the folder, {_AGAIN}.",
+    "no folder": "{File} belongs into a folder that is not here: check the name, or "
+    f"run the set-up cell, which makes the folder “out”, {_AGAIN}.",
+    "stopped": "Run this cell again when you like: a training goes on where it was "
+    "saved last, anything else begins anew.",
+    "not run": "Nothing is called “{name}” here (line {line}: {code}). Run the cells "
+    "above first, the set-up cell before all (Run > Run All Above Selected Cell; in "
+    "Colab Runtime > Run before), or check how the name is written{near}.",
     "damaged": "{File} is damaged, or a part of it is missing: delete it, and run the "
     "cell again that makes it.",
     "memory full": "The memory is full: draw fewer or smaller pictures at once, close "
@@ -96,18 +111,52 @@ def in_plain_words(error: BaseException) -> Mistake | None:
     file = f"“{Path(str(name)).name}”" if name else "file"
     said = "a file" if file == "file" and kind != "no file" else file
     words = {"file": said, "File": said[:1].upper() + said[1:]}
+    words |= _place_of(error) if kind == "not run" else {}
     sentence = _SENTENCES[kind].format(**words, reason=network_reason(error))
-    return Mistake(kind, sentence)
+    return (Stopped if kind == "stopped" else Mistake)(kind, sentence)
+
+
+def _raised_in(error: BaseException) -> TracebackType | None:
+    """Where an exception was raised, if that is a line of a cell."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    in_cell = trace and trace.tb_frame.f_globals.get("__name__") == "__main__"
+    return trace if in_cell else None
+
+
+def _place_of(error: NameError) -> dict[str, str]:
+    """The words for a name that means nothing: which, where, and what it may be."""
+    trace = _raised_in(error)
+    frame, line = trace.tb_frame, trace.tb_lineno
+    names = [*frame.f_locals, *frame.f_globals, *dir(builtins)]
+    near = get_close_matches(error.name, names, n=1, cutoff=0.75)
+    return {
+        "name": error.name,
+        "line": str(line),
+        "code": linecache.getline(frame.f_code.co_filename, line).strip() or "...",
+        "near": f" (is it “{near[0]}”?)" if near else "",
+    }
 
 
 def _kind_of(error: BaseException) -> str | None:
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped"
+    if type(error) is NameError and error.name and _raised_in(error):
+        return "not run"
     number = getattr(error, "errno", None)
+    if number is None and isinstance(error, FileNotFoundError):
+        number = errno.ENOENT  # safetensors gives none
+    if of_rust := re.search(r"\(os error (\d+)\)", str(error)):
+        number = int(of_rust[1])
+    if number == errno.ENOENT and _folder_is_gone(error):
+        return "no folder"
     for kind, numbers in (
         ("disk full", _FULL),
         ("read-only", _CLOSED),
         ("no file", _ABSENT),
     ):
-        if isinstance(error, OSError) and number in numbers:
+        if (isinstance(error, OSError) or of_rust) and number in numbers:
             return kind
     names = [kind.__name__ for kind in type(error).__mro__]
     text = str(error)
@@ -115,6 +164,14 @@ def _kind_of(error: BaseException) -> str | None:
         if any(re.search(sign, place) for place in (*names, text)):
             return kind
     return None
+
+
+def _folder_is_gone(error: BaseException) -> bool:
+    """Of a file that cannot be opened, or (in Rust, which names none) not written."""
+    name = getattr(error, "filename", None)
+    if name is None:
+        return "while serializing" in str(error)
+    return not Path(os.fsdecode(name)).parent.exists()
 
 
 # What each kind of error in a chain of them means; the first that is found is said.
@@ -168,4 +225,4 @@ def speak_plainly(shell: InteractiveShell) -> None:
         said = in_plain_words(error) or error
         shell.showtraceback((type(said), said, trace), tb_offset=tb_offset)
 
-    shell.set_custom_exc((Exception,), show)
+    shell.set_custom_exc((Exception, KeyboardInterrupt), show)

@@ -9,307 +9,209 @@ On both, a cell that stops shows one sentence where there is one (``helpers.erro
 
 from __future__ import annotations
 
-import ast
 import html
-import json
-import math
+import os
 import re
-from dataclasses import dataclass
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from IPython.display import display
+from ipywidgets import HTML, IntText, VBox, jsdlink
+
 from helpers.errors import speak_plainly
+from helpers.fields import fill_line, parse_field
+from helpers.widgets import Slider, same_value, to_widget
 
 if TYPE_CHECKING:
     from IPython import InteractiveShell
     from ipywidgets import Widget
 
-PARAM = re.compile(r"\s+# ?@param\b")
-LARGEST = 2**53  # a browser rounds whole numbers beyond
-TEXT = {"string", "date"}
-NUMBERS = {"slider": (int, float), "number": (int, float), "integer": int}
+    Widgets = dict[str, Widget]
+    Cell = str | tuple[str, ...]
+
+HOW = (
+    "What you change here counts when the cell runs again: click on ▶, or into the "
+    "code and press Shift+Enter. The code goes on showing the old value."
+)
 
 
-@dataclass(frozen=True)
-class Field:
-    """A form field: one line ``name = literal  # @param ...`` of a code cell.
+class Browser:
+    """Waits for what was typed and is still on its way.
+
+    JupyterLab sends it beside the request to run a cell: it may arrive later, and be
+    handled in another thread. Here the browser is asked to answer the same way. Where
+    its answers come in no other thread, it cannot answer while a cell waits for it.
 
     Attributes:
-        name: The variable that the field sets.
-        default: The value that stands in the notebook.
-        kind: Colab's type, for example "slider"; "list" for a plain drop-down.
-        options: The choices of a drop-down, empty for any other field.
-        spec: The settings of the field, such as ``min`` and ``max``.
+        question: Of each one the next number.
+        answer: The same number, by way of the browser.
     """
 
-    name: str
-    default: Any
-    kind: str
-    options: tuple[Any, ...]
-    spec: dict[str, Any]
+    SECONDS = 1.0  # until one is taken for gone
 
-    @property
-    def lowest(self) -> Any:
-        """The first option, False, the smallest number; else the default."""
-        return self._end(0, False, "min")
+    def __init__(self) -> None:
+        self.question, self.answer = IntText(), IntText()
+        self._link = jsdlink((self.question, "value"), (self.answer, "value"))
+        self.answer.observe(self._hear, "value")
+        self._heard = threading.Event()
+        self._answers = False
+        self.ask()
 
-    @property
-    def highest(self) -> Any:
-        """The last option, True, the largest number; else the default."""
-        return self._end(-1, True, "max")
+    def ask(self) -> None:
+        """Asks; the answer comes when it comes."""
+        self._heard.clear()
+        self.question.value += 1
 
-    def _end(self, index: int, flag: bool, limit: str) -> Any:
-        if self.options:
-            return self.options[index]
-        if self.kind == "boolean":
-            return flag
-        return self.spec.get(limit, self.default)
+    def wait(self) -> None:
+        """Asks, and waits for the answer, where there has been one before."""
+        self.ask()
+        if self._answers:
+            self._answers = self._heard.wait(self.SECONDS)
 
-    def check(self) -> None:
-        """Raises ValueError where the default is not a value the form could give."""
-        low, high = self.spec.get("min"), self.spec.get("max")
-        problem = None
-        if self.options:
-            if self.default not in self.options and not self.spec.get("allow-input"):
-                problem = "is not one of its options"
-        elif self.kind in NUMBERS:
-            if isinstance(self.default, bool) or not isinstance(
-                self.default, NUMBERS[self.kind]
-            ):
-                problem = "is not a number of its type"
-            elif low is not None and self.default < low:
-                problem = "is below its minimum"
-            elif high is not None and self.default > high:
-                problem = "is above its maximum"
-            elif self.kind == "slider" and None in (low, high):
-                problem = "has a slider without an end"
-        elif self.kind in TEXT and not isinstance(self.default, str):
-            problem = "is not text"
-        elif self.kind == "boolean" and not isinstance(self.default, bool):
-            problem = "is not True or False"
-        if problem:
-            raise ValueError(f"{self.name} = {self.default!r} {problem}")
-
-
-def parse_field(line: str) -> Field | None:
-    """Reads a line of code as a form field.
-
-    Args:
-        line: For example ``steps = 25  # @param {type:"slider", min:1, max:50}``.
-
-    Returns:
-        The field, or None for a line without ``@param``.
-
-    Raises:
-        ValueError: The line has ``@param`` and is not a field that Colab shows.
-    """
-    if not re.search(r"# ?@param\b", line):
-        return None
-    try:
-        name, literal, text = _split(line)
-        options, settings = re.fullmatch(r"(\[.*\])?\s*(\{.*\})?", text).groups()
-        # Colab's settings are JSON, except that names may stand without quotes.
-        strings_or_names = re.compile(r'("(?:[^"\\]|\\.)*")|([\w-]+)\s*:')
-        quoted = strings_or_names.sub(lambda m: m[1] or f'"{m[2]}":', settings or "{}")
-        spec = json.loads(quoted)
-        kind = spec.get("type", "list")
-        # A drop-down gives text, whatever its options look like, unless it is "raw".
-        value = ast.literal_eval if kind == "raw" else str
-        choices = ast.literal_eval(options or "[]")
-        values = tuple(value(str(choice)) for choice in choices)
-        return Field(name, ast.literal_eval(literal), f"{kind}", values, spec)
-    except (
-        TypeError,
-        AttributeError,
-        ValueError,
-        SyntaxError,
-        RecursionError,
-        MemoryError,
-    ) as error:
-        raise ValueError(f"not a form field: {line.strip()}") from error
-
-
-def fill_line(line: str, value: Any) -> str:
-    """A form field's line with another value in it."""
-    name, literal, _ = _split(line)
-    start = len(f"{name} = ")
-    return line[:start] + repr(value) + line[start + len(literal) :]
-
-
-def _split(line: str) -> tuple[str, str, str]:
-    """The name, the literal and the settings; a text may hold ``# @param`` too."""
-    name = re.match(r"\w+(?= = )", line)[0]
-    start = len(f"{name} = ")
-    for mark in PARAM.finditer(line, start + 1):
-        literal = line[start : mark.start()]
-        try:
-            ast.literal_eval(literal)
-        except (ValueError, SyntaxError):
-            continue
-        return name, literal, line[mark.end() :].strip()
-    raise ValueError(line)
-
-
-def fields(source: str) -> list[Field]:
-    """The form fields of a cell, in their order."""
-    return [field for line in source.splitlines() if (field := parse_field(line))]
-
-
-def to_widget(field: Field) -> Widget | None:
-    """The ipywidget for a field; its ``value`` is the field's.
-
-    Combobox and Text hand on what was typed when Enter is pressed or it loses focus.
-
-    Returns:
-        The widget, or None where none can hold the value that stands in the code.
-    """
-    from traitlets import TraitError
-
-    try:
-        widget = _build(field)
-    except (TraitError, TypeError, ValueError, ArithmeticError):
-        return None
-    holds = _same(widget.value, field.default) and _is_shown(field.default)
-    return widget if holds else None
-
-
-def _build(field: Field) -> Widget:
-    import ipywidgets
-
-    look = {
-        "description": field.name,
-        "value": field.default,
-        "style": {"description_width": "12em"},
-        "layout": {"width": "min(100%, 48em)"},
-    }
-    if field.options and field.spec.get("allow-input"):
-        return ipywidgets.Combobox(
-            options=field.options, continuous_update=False, **look
-        )
-    if field.options:
-        first = [field.options[field.options.index(one)] for one in field.options]
-        if not all(map(_same, first, field.options)):
-            raise ValueError(f"{field.name} has options that a drop-down mixes up")
-        return ipywidgets.Dropdown(options=field.options, **look)
-    if field.kind == "slider":
-        limits = _limits(field)
-        whole = all(isinstance(n, int) for n in (field.default, *limits.values()))
-        kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-        return kind(continuous_update=False, **limits, **look)
-    if field.kind == "boolean":
-        return ipywidgets.Checkbox(indent=False, **look)
-    if field.kind == "integer":
-        return ipywidgets.IntText(**look)
-    if field.kind == "number":
-        return ipywidgets.FloatText(**look)
-    return ipywidgets.Text(continuous_update=False, **look)
-
-
-def _limits(field: Field) -> dict[str, Any]:
-    """A slider's limits, wide enough for its value.
-
-    Raises:
-        ValueError: The value lies between two steps of the slider.
-    """
-    low, high = field.spec.get("min", 0), field.spec.get("max", 100)
-    step = field.spec.get("step", 1 if isinstance(field.default, int) else 0.1)
-    steps = (field.default - low) / step
-    if not math.isclose(steps, round(steps), abs_tol=1e-6):
-        raise ValueError(f"{field.name} = {field.default!r} lies between two steps")
-    limits = {"min": min(low, field.default), "max": max(high, field.default)}
-    limits["step"] = step
-    if step < 0 or not all(map(_is_shown, limits.values())):
-        raise ValueError(f"{field.name} has a slider without ends")
-    return limits
-
-
-def _same(value: Any, other: Any) -> bool:
-    """Whether two values mean the same in the code: 2.0 is 2, True is not 1."""
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
-
-
-def _is_shown(value: Any) -> bool:
-    """Whether a browser shows a value as it is."""
-    if isinstance(value, str):
-        return not re.search(r"[\r\n\0\ud800-\udfff]", value)
-    if isinstance(value, int):
-        return abs(value) <= LARGEST
-    return not isinstance(value, float) or math.isfinite(value)
+    def _hear(self, change: dict[str, Any]) -> None:
+        main = threading.main_thread()
+        self._answers = threading.current_thread() is not main
+        if change["new"] == self.question.value:
+            self._heard.set()
 
 
 class Forms:
     """Shows the forms of a notebook's cells, and writes their values into the code.
 
-    A form belongs to its fields as they stand in the notebook: who edits the code of a
-    field gets a new form, with the edited value. A field that its widget cannot hold
-    has none, and its line counts as it is.
+    A form belongs to its cell: a copy of the cell begins with the values that it shows,
+    and goes its own way. Who edits the code of a field gets a new field, with the
+    edited value; the others stay. A field that its widget cannot hold has none, and its
+    line counts as it is.
+
+    Args:
+        cell: Gives the id of the cell that runs; None where the front end has none.
+            Such a cell is known by its fields.
+        at_once: As of ``to_widget``.
     """
 
-    def __init__(self) -> None:
-        self.widgets: dict[tuple[str, ...], dict[str, Widget]] = {}
-        self.boxes: dict[tuple[str, ...], Widget] = {}  # what is shown
+    def __init__(
+        self,
+        cell: Callable[[], str | None] = lambda: None,
+        *,
+        at_once: bool = True,
+    ) -> None:
+        self._cell, self._at_once = cell, at_once
+        self.browser = Browser() if at_once else None
+        self.widgets: dict[Cell, Widgets] = {}  # by cell, then by line
+        self.boxes: dict[Cell, VBox] = {}  # what is shown
+        self._last: dict[tuple[str, ...], Cell] = {}  # who had these lines last
+        self._first: Cell | None = None  # whose form says how forms work
 
     def write(self, lines: list[str]) -> list[str]:
         """The lines of a cell with the values of its form; IPython calls this.
 
         Only what was changed in the form is written: other lines stay as they are.
         """
-        widgets = self.widgets.get(_field_lines("".join(lines)), {})
+        fields, _ = _field_lines("".join(lines))
+        if fields and self.browser:
+            self.browser.wait()
+        widgets = self._known(fields)
         written = []
         for line in lines:
             text = line.rstrip("\r\n")
             if text in widgets:
                 value = widgets[text].value
-                if not _same(value, parse_field(text).default):
+                if not same_value(value, parse_field(text).default):
                     line = fill_line(text, value) + line[len(text) :]
             written.append(line)
         return written
 
     def show(self, info: Any) -> None:
         """Shows the form of the cell that is about to run; IPython calls this."""
-        from IPython.display import display
+        lines, broken = _field_lines(info.raw_cell)
+        if not lines and not broken:
+            return
+        cell = self._cell() or lines or broken
+        known, own = self._known(lines), self.widgets.get(cell, {})
+        made = {line: own.get(line) or self._make(line, known) for line in lines}
+        fields = {line: widget for line, widget in made.items() if widget is not None}
+        if fields and self._first is None:
+            self._first = cell
+        said = _said([line for line in lines if line not in fields], broken)
+        if cell == self._first:
+            said.append(HOW)
+        self.widgets[cell], self._last[lines] = fields, cell
+        for widget in fields.values():
+            if isinstance(widget, Slider):
+                widget.settle()
+        box = self.boxes.setdefault(cell, VBox())
+        notes = {note.value: note for note in box.children if isinstance(note, HTML)}
+        notes = [notes.get(one) or HTML(one) for one in map(html.escape, said)]
+        box.children = (*fields.values(), *notes)
+        display(box)
+        if self.browser:
+            self.browser.ask()
 
-        key = _field_lines(info.raw_cell)
-        if key and key not in self.boxes:
-            self.boxes[key] = self._box(key)
-        if key:
-            display(self.boxes[key])
+    def _known(self, lines: tuple[str, ...]) -> Widgets:
+        """The widgets of the cell that runs; of a new one, those it is a copy of."""
+        own = self.widgets.get(self._cell() or lines)
+        return self.widgets.get(self._last.get(lines), {}) if own is None else own
 
-    def _box(self, key: tuple[str, ...]) -> Widget:
-        """A form, with what has to be said of it below."""
-        from ipywidgets import HTML, VBox
-
-        made = {line: to_widget(parse_field(line)) for line in key}
-        self.widgets[key] = {line: w for line, w in made.items() if w is not None}
-        said = []
-        if codes := [parse_field(line).name for line in key if made[line] is None]:
-            said.append(
-                f"A form cannot show the value of {', '.join(codes)}: what stands in "
-                "the code counts, change it there."
-            )
-        if not self.boxes and self.widgets[key]:
-            said.append(
-                "What you change here counts when the cell runs again; the code goes "
-                "on showing the old value."
-            )
-        notes = [HTML(html.escape(sentence)) for sentence in said]
-        return VBox([*self.widgets[key].values(), *notes])
+    def _make(self, line: str, known: Widgets) -> Widget | None:
+        widget = to_widget(parse_field(line), at_once=self._at_once)
+        if widget is not None and line in known:
+            widget.value = known[line].value
+        return widget
 
 
-def _field_lines(source: str) -> tuple[str, ...]:
-    """The lines of a cell that are form fields; none where one is not understood."""
-    try:
-        return tuple(line for line in source.splitlines() if parse_field(line))
-    except ValueError:
-        return ()
+def _said(codes: list[str], broken: tuple[str, ...]) -> list[str]:
+    """What has to be said below a form of lines that have no field in it."""
+    said = []
+    if names := [parse_field(line).name for line in codes]:
+        said.append(
+            f"A form cannot show the value of {', '.join(names)}: what stands in "
+            "the code counts, change it there."
+        )
+    for line in broken:
+        said.append(
+            f"No form can be made of “{line.strip()}”: what stands in the code counts. "
+            'A field looks like this: steps = 20  # @param {type:"integer"}'
+        )
+    return said
+
+
+def _field_lines(source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The lines of a cell that are form fields, and those that only mean to be."""
+    lines, broken = [], []
+    for line in source.splitlines():
+        try:
+            if parse_field(line):
+                lines.append(line)
+        except ValueError:
+            if re.match(r"\s*\w+\s*=", line):
+                broken.append(line)
+    return tuple(lines), tuple(broken)
+
+
+def _running_cell(shell: InteractiveShell) -> str | None:
+    """The id of the cell that runs, as the front end says it."""
+    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return request.get("metadata", {}).get("cellId")
+
+
+def _overtakes(shell: InteractiveShell) -> bool:
+    """Whether what is typed reaches the kernel while a cell runs, letter by letter.
+
+    Where it does not, a browser sends the first letter and keeps the others for later.
+    """
+    kernel = getattr(shell, "kernel", None)
+    features = kernel.kernel_info.get("supported_features", []) if kernel else []
+    return "kernel subshells" in features and "JPY_SESSION_NAME" in os.environ
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """For ``%load_ext helpers.forms``."""
-    import sys
-
     speak_plainly(shell)
     if "google.colab" in sys.modules:
         return
-    forms = Forms()
+    forms = Forms(partial(_running_cell, shell), at_once=_overtakes(shell))
     shell.input_transformers_post.append(forms.write)
     shell.events.register("pre_run_cell", forms.show)

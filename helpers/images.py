@@ -63,10 +63,11 @@ def grid(
             small pictures grow to 256 and large ones stay as they are.
 
     Raises:
-        ValueError: There are no pictures, or not one label for each.
+        Mistake: There are no pictures.
+        ValueError: There is not one label for each.
     """
     if not images:
-        raise ValueError("There are no pictures to put into a grid.")
+        raise Mistake("no pictures", "There are no pictures: none was drawn or saved.")
     labels = [""] * len(images) if labels is None else labels
     if len(labels) != len(images):
         raise ValueError(f"{len(images)} pictures need as many labels: {len(labels)}.")

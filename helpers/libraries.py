@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+LONGEST = 200  # letters of a remark about a prompt
 
 
 @contextmanager
@@ -27,6 +30,37 @@ def quiet(progress: bool = False) -> Iterator[None]:
             log.set_verbosity(verbosity)
             if bars:
                 log.enable_progress_bar()
+
+
+class _Brief(logging.Filter):
+    """Of a prompt that is cut off, one line, and once; not that it is an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if text.startswith("Token indices sequence length"):
+            return False  # it is cut off afterwards, so nothing goes wrong
+        if "truncated because CLIP" not in text:
+            return True
+        new = text not in self._said
+        self._said.add(text)
+        record.msg = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+        record.args = None
+        return new
+
+
+def be_brief() -> None:
+    """From now on the libraries do not repeat a prompt that is too long, in full."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        for handler in library.utils.logging.get_logger(library.__name__).handlers:
+            if not any(isinstance(one, _Brief) for one in handler.filters):
+                handler.addFilter(_Brief())
 
 
 def in_dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:

@@ -19,7 +19,7 @@ from helpers.device import Device, find_device
 from helpers.errors import Mistake, is_full
 from helpers.hub import LORA, fetch, is_cached
 from helpers.hub_words import hub_problem
-from helpers.libraries import in_dtype, quiet
+from helpers.libraries import be_brief, in_dtype, quiet
 from helpers.memory import apply_savings, choose_savings, network_sizes, unload
 from helpers.names import find_model, show, tidy
 from helpers.pipeline_folder import count_weights
@@ -74,6 +74,7 @@ def load(
     pipe.register_to_config(_name_or_path=chosen.address)  # for ``describe``
     _unload_previous()
     protect(pipe, apply_savings(pipe, device))
+    be_brief()
     if device.type == "cpu":
         share_cores(pipe.unet)
     pipe.set_progress_bar_config(delay=3, leave=False)  # only where one has to wait

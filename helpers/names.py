@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from safetensors import SafetensorError, safe_open
 
@@ -89,15 +90,29 @@ def _is_printed(letter: str) -> bool:
     return letter.isascii() and letter.isprintable()
 
 
-def _on_disk(text: str) -> str | None:
-    """The path that a name is, from here or from the course's folder."""
+def find_path(text: str | os.PathLike[str], *folders: str | os.PathLike[str]) -> Path:
+    """The file or folder that somebody means, from here or from one of some folders.
+
+    Quotes and spaces around it, a ``~``, ``file://`` and the backslashes of Windows
+    are understood. Where there is nothing of that name, the name comes back, tidied.
+    """
+    text = tidy(os.fspath(text))
+    if text.lower().startswith("file://"):
+        text = unquote(text[7:])
     for path in dict.fromkeys((text, text.replace("\\", "/"))):
         if path == "~" or path.startswith("~/"):  # another's home is no one's model
             path = os.path.expanduser("~") + path[1:]
-        for place in (path, os.path.join(ROOT, path)):
+        for folder in ("", *folders):
+            place = os.path.join(folder, path)
             if text and os.path.exists(place):  # no error, whatever the path is
-                return place
-    return None
+                return Path(place)
+    return Path(text.replace("\\", "/"))
+
+
+def _on_disk(text: str) -> str | None:
+    """The path that a name is, from here or from the course's folder."""
+    place = find_path(text, ROOT)
+    return str(place) if text and os.path.exists(place) else None
 
 
 def pipeline_in(place: str) -> str:

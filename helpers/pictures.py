@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import mimetypes
+import re
 import struct
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from helpers.errors import Mistake
+from helpers.names import show
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SHOWS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}  # what a PNG looks like
@@ -80,16 +82,22 @@ def open_pictures(folder: str | Path, size: int | tuple[int, int]) -> list[Image
         Mistake: There is no such folder, or no picture in it that can be read.
     """
     folder = Path(folder)
+    name = folder.name or folder.resolve().name
+    if folder.is_file():
+        raise Mistake(
+            "no folder",
+            f"“{name}” is a file: take the folder that it is in.",
+        )
     if not folder.is_dir():
         raise Mistake(
             "no folder",
-            f"There is no folder “{folder.name}” here: make it and put pictures in.",
+            f"There is no folder “{name}” here: make it and put pictures in.",
         )
     files = sorted(file for file in folder.iterdir() if _is_picture(file.name))
     if not files:
         raise Mistake(
             "no pictures",
-            f"The folder “{folder.name}” holds no pictures: put some into it.",
+            f"The folder “{name}” holds no pictures: put some into it.",
         )
     opened, left_out = {}, []
     for file in files:
@@ -103,7 +111,7 @@ def open_pictures(folder: str | Path, size: int | tuple[int, int]) -> list[Image
     if not opened:
         raise Mistake(
             "no picture",
-            f"Of the pictures in “{folder.name}” none can be read here: {told}.",
+            f"Of the pictures in “{name}” none can be read here: {told}.",
         )
     if left_out:
         print(f"{len(opened)} pictures taken, {len(left_out)} left out: {told}.")
@@ -125,7 +133,7 @@ def read(source: str | Path | bytes, box: tuple[int, int] | None = None) -> Imag
         Mistake: As of ``open_picture``.
     """
     is_file = not isinstance(source, bytes)
-    name = f"“{Path(source).name}”" if is_file else "This"
+    name = f"“{show(Path(source).name)}”" if is_file else "This"
     data = _read_file(Path(source), name) if is_file else source
     try:
         return _decode_bare(data, box)
@@ -193,11 +201,26 @@ def _read_file(path: Path, name: str) -> bytes:
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None) not in NO_FILE:
             raise
+        if isinstance(error, IsADirectoryError):
+            raise _is_folder(path) from None
+        if re.match(r"\w+:/+\w+\.\w", str(path)):
+            raise Mistake(
+                "no file",
+                f"{name} is an address on the web: download the picture first, and "
+                "take the name of the file.",
+            ) from None
         raise Mistake(
             "no file",
             f"There is no file {name} here: upload it into the notebook's folder "
             "first.",
         ) from None
+
+
+def _is_folder(path: Path) -> Mistake:
+    inside = sorted(file.name for file in path.iterdir() if _is_picture(file.name))
+    such = f", such as “{inside[0]}”" if inside else ""
+    name = path.name or path.resolve().name
+    return Mistake("no file", f"“{name}” is a folder: take a picture in it{such}.")
 
 
 def _decode_bare(data: bytes, box: tuple[int, int] | None) -> Image.Image:

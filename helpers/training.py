@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from helpers.checkpoints import read_checkpoint, write_checkpoint
+from helpers.checkpoints import going_on, is_kept, read_checkpoint, write_checkpoint
 from helpers.device import GB, Device
 from helpers.errors import Mistake
 from helpers.processes import as_the_first_says, average_gradients, rank
@@ -71,8 +72,6 @@ class Training:
         averages: The moving average of each parameter, by name; empty if there is none.
     """
 
-    _told = False  # that it cannot be saved
-
     def __init__(
         self,
         parameters: Mapping[str, torch.nn.Parameter],
@@ -101,7 +100,7 @@ class Training:
                 "training", "A training needs at least 1 step and a rate above 0."
             )
         self.parameters, self.buffers = dict(parameters), dict(buffers or {})
-        self.steps, self.seed = steps, seed
+        self.steps, self.seed, self._told = steps, seed, set[str]()
         self.losses: list[float] = []
         self.seconds = 0.0
         self._rate, self._warmup, self._decay = learning_rate, warmup, decay
@@ -200,6 +199,10 @@ class Training:
             parameter.copy_(self.averages.get(name, parameter))
         return copied
 
+    def going_on(self) -> AbstractContextManager[None]:
+        """Inside, what the disk refuses is said, once, and stops no training."""
+        return going_on(self._told)
+
     def curve(self, over: int = 25) -> Figure:
         """The losses, and their mean over so many steps."""
         from matplotlib import pyplot as plt
@@ -220,7 +223,7 @@ class Training:
         """Takes up the file that has these settings, or says that there are others."""
         said = json.dumps(self.settings, sort_keys=True).encode()
         self.path = stem.with_name(f"{stem.name}-{sha256(said).hexdigest()[:8]}.pt")
-        if self.path.exists():
+        if is_kept(self.path):
             self._take_up()
         elif [*stem.parent.glob(f"{stem.name}-????????.pt")] and rank() == 0:
             print("Other settings than before: begins anew, and keeps what those gave.")
@@ -251,12 +254,8 @@ class Training:
             "optimizer": optimizer,
             "scaler": self._scaler.state_dict(),
         }
-        try:
+        with self.going_on():
             write_checkpoint(state, self.path)
-        except Mistake as mistake:
-            if not self._told:
-                print(f"Not saved, but it goes on learning. {mistake}")
-            self._told = True
 
     def _take_up(self) -> None:
         try:

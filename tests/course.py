@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from helpers.catalogue import CATALOGUE
-from helpers.forms import Field
+from helpers.fields import Field
 from tools.execute import Run, execute
 from tools.notebooks import fill
 

@@ -7,18 +7,21 @@ import pickle
 import zipfile
 
 import pytest
-import safetensors
+import safetensors.torch
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from helpers import errors
 from helpers.errors import in_plain_words, speak_plainly
 
+RUST = "__import__('safetensors').SafetensorError("  # as safetensors says it
+
 
 def raised(code: str, folder) -> BaseException:
     names = {"torch": torch, "json": json, "pickle": pickle, "os": os, "d": folder}
     names |= {"safe_open": safetensors.safe_open, "zipfile": zipfile}
-    with pytest.raises(Exception) as caught:
+    names["save_file"] = safetensors.torch.save_file
+    with pytest.raises(BaseException) as caught:
         exec(code, names)
     return caught.value
 
@@ -31,6 +34,11 @@ def raised(code: str, folder) -> BaseException:
         ("open(d / 'none.png')", "no file"),
         ("open(d)", "no file"),
         ("open('x' * 999)", "no file"),
+        ("open(d / 'gone' / 'film.gif', 'wb')", "no folder"),
+        ("save_file({'a': torch.zeros(1)}, d / 'gone' / 'a')", "no folder"),
+        (f"raise {RUST}'Error while serializing: (os error 28)')", "disk full"),
+        ("safe_open(d / 'none', 'pt')", "no file"),
+        ("raise KeyboardInterrupt", "stopped"),
         ("(d / 'a').write_bytes(b'PK'); torch.load(d / 'a')", "damaged"),
         ("(d / 'a').write_bytes(b''); torch.load(d / 'a')", "damaged"),
         ("(d / 'a').write_bytes(b'x'); safe_open(d / 'a', 'pt')", "damaged"),
@@ -68,6 +76,37 @@ def test_a_cell_that_stops_shows_the_sentence_and_keeps_the_kernel(capsys):
     shell.run_cell("x = 1\nx / 0")
     text = capsys.readouterr().out
     assert "division by zero" in text and "Traceback" in text
+
+
+@pytest.fixture
+def told(capsys):
+    """Runs a cell; gives the lines that a learner reads, and whether it failed."""
+    shell = InteractiveShell()
+    speak_plainly(shell)
+
+    def told(cell: str) -> list[str]:
+        capsys.readouterr()
+        assert not shell.run_cell(cell).success
+        return capsys.readouterr().out.strip().splitlines()
+
+    return told
+
+
+def test_a_cell_that_is_stopped_shows_a_sentence_and_no_reproach(told):
+    (line,) = told("def f():\n    raise KeyboardInterrupt\nf()")
+    assert line.startswith("Stopped: ") and isinstance(errors.last, KeyboardInterrupt)
+
+
+def test_a_name_of_a_cell_that_did_not_run_is_told_with_its_line(told):
+    (line,) = told("seeds = 3\nprint(prompt)")
+    assert "“prompt”" in line and "line 2: print(prompt)" in line
+    (line,) = told("def draw():\n    return seds\ndraw()")
+    assert "line 2: return seds" in line and "“seeds”" in line
+
+
+@pytest.mark.parametrize("code", ["import ast; ast.nothing()", "f = lambda: g; f.x"])
+def test_other_names_that_are_not_there_are_faults_in_code(told, code):
+    assert len(told(code)) > 1
 
 
 def test_every_number_of_the_system_that_is_told_exists():

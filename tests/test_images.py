@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from helpers import images
 from helpers.errors import Mistake
+from helpers.names import find_path
 
 
 def test_a_picture_is_made_again_from_its_file(pipe, tmp_path):
@@ -196,9 +197,45 @@ def test_what_is_no_picture_gets_a_sentence(tmp_path):
     half.write_bytes(whole[: len(whole) // 2])
     for path in (text, half):
         stops("no picture", f"“{path.name}”", images.open_picture, path)
-    for nothing in (tmp_path / "none.png", tmp_path):
-        stops("no file", f"“{nothing.name}”", images.open_picture, nothing)
+    stops("no file", "“none.png”", images.open_picture, tmp_path / "none.png")
     stops("no picture", "This", images.open_picture, b"")
+
+
+def test_a_folder_for_a_picture_and_a_picture_for_a_folder_are_told(tmp_path):
+    path = saved_as(tmp_path, "hippo.png", left_red_right_blue())
+    with pytest.raises(Mistake) as caught:
+        images.open_picture(tmp_path, 8)
+    assert caught.value.kind == "no file" and "“hippo.png”" in str(caught.value)
+    with pytest.raises(Mistake) as caught:
+        images.open_pictures(path, 8)
+    assert caught.value.kind == "no folder" and "“hippo.png”" in str(caught.value)
+
+
+def test_an_address_is_no_file_and_a_long_name_is_not_repeated():
+    with pytest.raises(Mistake) as caught:
+        images.open_picture(find_path("https://example.com/cat.png"), 8)
+    assert caught.value.kind == "no file" and "web" in str(caught.value)
+    with pytest.raises(Mistake) as caught:
+        images.open_picture("a wolf " * 60, 8)
+    assert caught.value.kind == "no file" and len(str(caught.value)) < 200
+
+
+PASTED = ['"{}"', "'{}'", "  {} ", "“{}”", "file://{}", "`{}`", "{}"]
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+def test_a_path_is_found_as_people_paste_it(tmp_path, pasted):
+    path = tmp_path / "my pictures" / "é.png"
+    path.parent.mkdir()
+    left_red_right_blue().save(path)
+    assert find_path(pasted.format(path)) == path
+    for part in ("my pictures/é.png", "my pictures\\é.png"):
+        assert find_path(pasted.format(part).removeprefix("file://"), tmp_path) == path
+
+
+@pytest.mark.parametrize("text", ["", " ", '""', "none.png", "C:\\Users\\me\\none.png"])
+def test_a_path_to_nothing_comes_back(tmp_path, text):
+    assert find_path(text, tmp_path).name in ("", "none.png")
 
 
 def test_pictures_of_a_folder_come_in_the_order_of_their_names(tmp_path):

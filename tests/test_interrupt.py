@@ -7,6 +7,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +76,25 @@ def test_a_training_that_is_stopped_goes_on(run, tmp_path):
     unbroken, _ = run(TRAIN.format(path=whole, steps=60, pause=""))
     assert text.splitlines()[-1] == unbroken.splitlines()[-1]
     assert text.splitlines()[-1].startswith("done 60")
+
+
+def test_a_restarted_kernel_is_told_what_to_run(tmp_path):
+    """In the folder of the notebooks, before the set-up cell has run, and after it."""
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(NOTEBOOKS))
+    errors = []
+
+    def watch(message):
+        errors.extend(message["content"].get("traceback", []))
+
+    def ask(code: str) -> str:
+        reply = client.execute_interactive(code, output_hook=watch, timeout=300)
+        return reply["content"].get("ename", "")
+
+    try:
+        assert ask("from helpers.images import grid") == "NotSetUp"
+        assert len(errors) == 1, "a traceback"
+        set_up = f"import sys; sys.path.insert(0, {str(ROOT)!r})"
+        assert ask(f"{set_up}\nfrom helpers.images import grid") == ""
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -16,7 +16,7 @@ from diffusers import AutoPipelineForImage2Image
 from helpers.catalogue import CATALOGUE, POCKET
 from helpers.device import find_device
 from helpers.errors import Mistake
-from helpers.forms import fields
+from helpers.fields import fields
 from helpers.memory import network_sizes
 from helpers.models import choose, describe, load
 

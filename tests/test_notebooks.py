@@ -19,7 +19,7 @@ from course import (
 )
 from lessons import CLAIMS
 
-from helpers.forms import fields
+from helpers.fields import fields
 from tools.badges import BADGE, badge, setup_cell
 from tools.execute import IMAGE, render
 from tools.notebooks import CELL_METADATA

@@ -13,7 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from helpers import images
 from helpers.errors import Mistake
-from helpers.forms import Forms, fill_line, parse_field, to_widget
+from helpers.fields import fill_line, parse_field
+from helpers.forms import Forms
+from helpers.widgets import to_widget
 
 FORMATS = "PNG JPEG GIF BMP TIFF WEBP PPM TGA ICO ICNS JPEG2000 AVIF PCX SGI DDS"
 FORMATS = [*FORMATS.split(), "QOI", "DIB", "MPO", "XBM", "MSP", "SPIDER", "BLP"]

@@ -4,12 +4,16 @@ The table is where the wording is tested; everywhere else the kind will do.
 """
 
 import copy
+import io
+import logging
 
 import pytest
 import torch
+from course import draw
 
 from helpers import models
 from helpers.errors import Mistake
+from helpers.libraries import be_brief
 from helpers.settings import check_prompt, check_settings
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -194,3 +198,17 @@ def test_a_learned_word_counts_with_all_its_vectors(pipe):
     pipe.load_textual_inversion(learned, token="<three>")
     assert check_prompt(pipe, "frog " * 72 + "<three>") == []
     assert "misses" in notice(pipe, "frog " * 73 + "<three>")[1]
+
+
+def test_a_prompt_that_is_cut_off_is_one_short_line(pipe, monkeypatch):
+    """Of the libraries, which repeated all of it for each picture."""
+    be_brief()
+    said = io.StringIO()
+    for library in ("diffusers", "transformers"):
+        for handler in logging.getLogger(library).handlers:
+            if type(handler) is logging.StreamHandler:  # the library's, not pytest's
+                monkeypatch.setattr(handler, "stream", said)
+    for _ in range(2):
+        draw(pipe, "a wolf under a large moon " * 60)
+    (line,) = said.getvalue().splitlines()
+    assert "truncated" in line and len(line) < 250

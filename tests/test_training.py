@@ -334,6 +334,21 @@ def test_a_disk_that_is_full_costs_nothing_that_was_learned(
     assert torch.equal(learned, whole) and training.step == 12
     assert capsys.readouterr().out.count("The disk is full") == 1
     assert not [*tmp_path.glob("full*")]
+    monkeypatch.setattr(Training, "learn", None)
+    again, training = train(tmp_path / "full")  # there is room again
+    assert torch.equal(again, whole) and training.step == 12
+    assert training.path.is_file()
+
+
+def test_a_picture_that_cannot_be_saved_stops_no_training(tmp_path, capsys):
+    """Notebook 05 draws into files while it learns."""
+    _, training = train(tmp_path / "t")
+    for _ in range(2):
+        with training.going_on():
+            open("/dev/full", "w").write("x" * 10**6)
+    assert capsys.readouterr().out.count("The disk is full") == 1
+    with pytest.raises(ZeroDivisionError), training.going_on():
+        raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("times", [1, 4])

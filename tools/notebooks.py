@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from helpers.forms import Field, fill_line, parse_field
+from helpers.fields import Field, fill_line, parse_field
 
 METADATA = {
     "accelerator": "GPU",

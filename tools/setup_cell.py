@@ -20,7 +20,7 @@ if not found:
     os.environ["GIT_TERMINAL_PROMPT"] = "0"
     clone = f'git clone -q --depth 1 --branch {tag} {url} "{COURSE}"'
     if subprocess.getstatusoutput(clone)[0]:
-        raise SystemExit(f"Could not fetch {url} at {tag}: is this machine online?")
+        raise SystemExit(f"Could not fetch {url} at {tag}: offline, or notebook moved?")
 print("Course:", "found in" if found else "fetched into", f"the folder {COURSE.name}")
 OUT = Path(os.environ.get("COURSE_OUT", COURSE / "out")).resolve()  # what you make
 try:
