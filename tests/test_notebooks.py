@@ -148,6 +148,19 @@ def test_mistakes_have_a_kind_and_a_sentence(file):
 
 
 @every_notebook
+def test_loads_its_model_again_as_it_did_at_first(file):
+    """Or another scheduler draws: with LCM's own, 05 was surprised by its picture."""
+    ways = {
+        tuple(ast.unparse(keyword) for keyword in node.keywords)
+        for cell in cells(file, "code")
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load"
+        if not isinstance(node.args[0], ast.Constant)
+    }
+    assert len(ways) <= 1, ways
+
+
+@every_notebook
 def test_asks_for_no_secret(file):
     """What is typed into a form is saved with the notebook."""
     for cell in cells(file, "code"):
