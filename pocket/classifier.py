@@ -19,11 +19,10 @@ from torch.nn import functional as F
 from helpers.device import Device
 from helpers.processes import processes, rank
 from pocket import world
+from pocket.machine import autocast, find_training_device
 from pocket.train import (
     Recipe,
-    autocast,
     draw_pictures,
-    find_training_device,
     on_every_core,
     run,
     to_tensor,
@@ -160,7 +159,7 @@ def train_classifier(device: Device, steps: int, begin_from: str = "") -> None:
         classifier.load_state_dict(load_file(begin_from))
     classifier = classifier.to(device.type)
 
-    def loss_of(rng: random.Random) -> torch.Tensor:
+    def loss_of(rng: random.Random, step: int) -> torch.Tensor:
         picks = rng.choices(range(len(specs)), rare, k=BATCH // processes())
         x = to_tensor(np.stack([images[i] for i in picks]), device.type)
         x = soften(x, rng)

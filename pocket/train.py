@@ -16,12 +16,10 @@ sees what an unbroken one would have seen.
 
 import argparse
 import json
-import math
 import multiprocessing
 import os
 import random
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +37,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
-from helpers.device import Device, find_device
+from helpers.checkpoints import write_checkpoint
+from helpers.device import Device
 from helpers.processes import join_processes, processes, rank
 from helpers.training import Training
 from pocket import world
@@ -55,6 +54,8 @@ from pocket.architecture import (
     make_vae,
     save_pipeline,
 )
+from pocket.machine import autocast, find_training_device
+from pocket.watch import Watch
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -64,7 +65,8 @@ class Recipe:
     """How much of everything. Batches are pictures; steps are optimiser steps.
 
     ``begin_from`` is the folder of a trained model to go on from, or "" for nothing. A
-    stage of 0 steps then keeps what that model has.
+    stage of 0 steps then keeps what that model has. After ``fresh`` steps of the U-Net,
+    new pictures are drawn.
     """
 
     begin_from: str = ""
@@ -86,35 +88,11 @@ class Recipe:
     unet_steps: int = 3_500
     unet_batch: int = 64
     unet_rate: float = 1e-3
+    unet_decay: float = 0.6
+    fresh: int = 8_000
     weight_cap: float = 40.0
     prompt_drop: float = 0.1
     ema: float = 0.999
-
-
-def find_training_device() -> Device:
-    """The fastest device, and bfloat16 where a matrix product is faster in it."""
-    device = find_device()
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        return replace(device, dtype=torch.bfloat16 if fast else torch.float32)
-
-    def seconds(dtype: torch.dtype) -> float:
-        a, best = torch.ones(1024, 1024, dtype=dtype, device=device.type), math.inf
-        for _ in range(10):  # the best of ten, as something else may be running
-            start = time.perf_counter()
-            a @ a
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    fast = seconds(torch.bfloat16) < 0.7 * seconds(torch.float32)
-    return replace(device, dtype=torch.bfloat16 if fast else torch.float32)
-
-
-def autocast(device: Device) -> torch.autocast:
-    """Matrix products in the device's numbers, everything else in float32."""
-    return torch.autocast(
-        device.type, device.dtype, enabled=device.dtype != torch.float32
-    )
 
 
 def origin(recipe: Recipe) -> dict[str, Any]:
@@ -130,8 +108,25 @@ def begin(module: nn.Module, recipe: Recipe, part: str) -> nn.Module:
     """
     if recipe.begin_from:
         files = sorted((Path(recipe.begin_from) / part).glob("*.safetensors"))
-        module.load_state_dict(load_file(files[0]), strict=False)
+        weights = load_file(files[0])
+        if part == "text_encoder":
+            weights = same_words(weights, module, recipe)
+        module.load_state_dict(weights, strict=False)
     return module
+
+
+def same_words(
+    weights: dict[str, torch.Tensor], module: nn.Module, recipe: Recipe
+) -> dict[str, torch.Tensor]:
+    """Give each word that both tokenizers know the row it had."""
+    before = CLIPTokenizer.from_pretrained(Path(recipe.begin_from) / "tokenizer")
+    known, now = before.get_vocab(), make_tokenizer(world.words()).get_vocab()
+    table = module.get_input_embeddings().weight
+    (name,) = (n for n, p in module.named_parameters() if p is table)
+    rows = table.detach().clone()
+    for word in known.keys() & now.keys():
+        rows[now[word]] = weights[name][known[word]].float()
+    return weights | {name: rows}
 
 
 class Optimizer:
@@ -224,22 +219,25 @@ class Optimizer:
 def run(
     stage: str,
     trained: nn.Module,
-    loss_of: Callable[[random.Random], torch.Tensor],
+    loss_of: Callable[[random.Random, int], torch.Tensor],
     steps: int,
     rate: float,
     recipe: Recipe,
     decay: float = 0.3,
+    watch: Callable[[nn.Module, int], None] | None = None,
 ) -> nn.Module:
     """Train one stage, going on from its checkpoint; return its moving average.
 
     Args:
         stage: Name of the checkpoint.
         trained: What is trained, on its device.
-        loss_of: Gives the loss of one step from that step's random numbers.
+        loss_of: Gives the loss of one step from that step's random numbers and its
+            number.
         steps: Optimiser steps in all; of 0, what it has stays.
         rate: Highest learning rate; it warms up over 100 steps.
         recipe: For the seed and the moving average.
         decay: Share of the steps over which the rate falls.
+        watch: Is shown the moving average, and how many steps are done.
 
     Returns:
         A copy of ``trained`` with the exponential moving average of its weights.
@@ -260,10 +258,12 @@ def run(
         buffers=dict(trained.named_buffers()),
         **origin(recipe),
     )
-    for _, generator in training:
+    for step, generator in training:
         number = torch.randint(2**62, (), generator=generator).item()
         torch.manual_seed(number)
-        training.learn(loss_of(random.Random(number)))
+        training.learn(loss_of(random.Random(number), step))
+        if watch and rank() == 0 and Watch.is_due(step + 1):
+            watch(training.averaged(trained).eval(), step + 1)
     return training.averaged(trained)
 
 
@@ -310,12 +310,17 @@ def draw_pictures(
                 out[len(specs) : len(specs) + each] = part
                 specs += more
         out.flush()
-        specs_path.write_text(json.dumps([vars(s) for s in specs]))
-    specs = [
-        world.Spec(**{**d, "subjects": tuple(d["subjects"])})
-        for d in json.loads(specs_path.read_text())
-    ]
+        specs_path.write_text(json.dumps(as_json(specs)))
+    specs = as_specs(json.loads(specs_path.read_text()))
     return np.load(path, mmap_mode="r"), specs
+
+
+def as_json(specs: list[world.Spec]) -> list[dict[str, Any]]:
+    return [vars(spec) for spec in specs]
+
+
+def as_specs(rows: list[dict[str, Any]]) -> list[world.Spec]:
+    return [world.Spec(**{**row, "subjects": tuple(row["subjects"])}) for row in rows]
 
 
 def to_tensor(pictures: np.ndarray, device: str | torch.device) -> torch.Tensor:
@@ -338,7 +343,7 @@ def train_vae(recipe: Recipe, device: Device, pictures: np.ndarray) -> nn.Module
     vae = vae.to(device.type)
     room = world.SIZE - recipe.vae_crop
 
-    def loss_of(rng: random.Random) -> torch.Tensor:
+    def loss_of(rng: random.Random, step: int) -> torch.Tensor:
         crops = []
         for _ in range(recipe.vae_batch // processes()):
             i, x, y = (
@@ -363,6 +368,31 @@ def train_vae(recipe: Recipe, device: Device, pictures: np.ndarray) -> nn.Module
 
 
 @torch.no_grad()
+def encode(
+    device: Device, vae: nn.Module, pictures: np.ndarray, alone: bool = False
+) -> torch.Tensor:
+    """Latents (count, 4, 16, 16) of all pictures; processes share the work.
+
+    Args:
+        device: Where.
+        vae: Encodes.
+        pictures: uint8 (count, 128, 128, 3).
+        alone: Only this process is asking.
+    """
+    latents = torch.zeros(len(pictures), 4, 16, 16)
+    mine, of = (0, 1) if alone else (rank(), processes())
+    starts = range(50 * mine, len(pictures), 50 * of)
+    for i in tqdm(starts, "encode", mininterval=5, disable=mine > 0):
+        with autocast(device):
+            image = to_tensor(pictures[i : i + 50], device.type)
+            mean = vae.encode(image).latent_dist.mean
+        latents[i : i + 50] = mean.float().cpu()
+    if of > 1:
+        distributed.all_reduce(latents)  # everybody else's are zeros
+    return latents
+
+
+@torch.no_grad()
 def encode_pictures(
     recipe: Recipe, device: Device, vae: nn.Module, pictures: np.ndarray
 ) -> torch.Tensor:
@@ -378,16 +408,7 @@ def encode_pictures(
         state = torch.load(path, weights_only=True)
         vae.load_state_dict(state["vae"])
         return state["latents"]
-    latents = torch.zeros(len(pictures), 4, 16, 16)
-    starts = range(50 * rank(), len(pictures), 50 * processes())
-    for i in tqdm(starts, "encode", mininterval=5, disable=rank() > 0):
-        with autocast(device):
-            mean = vae.encode(
-                to_tensor(pictures[i : i + 50], device.type)
-            ).latent_dist.mean
-        latents[i : i + 50] = mean.float().cpu()
-    if processes() > 1:
-        distributed.all_reduce(latents)  # everybody else's are zeros
+    latents = encode(device, vae, pictures)
     mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     centre_latents(vae, mean.to(device.type), std.to(device.type))
     latents = ((latents - mean[:, None, None]) / std[:, None, None]).half()
@@ -414,7 +435,7 @@ def train_text(
         range(len(specs)), key=lambda i: (specs[i].subjects[0], specs[i].background)
     )
 
-    def loss_of(rng: random.Random) -> torch.Tensor:
+    def loss_of(rng: random.Random, step: int) -> torch.Tensor:
         picks: list[int] = []
         while len(picks) < recipe.text_batch // processes():
             i = rng.randrange(len(alike) - recipe.text_alike + 1)
@@ -509,12 +530,45 @@ def make_heard(
 # --- 4: U-Net -----------------------------------------------------------------------
 
 
+@torch.no_grad()
+def draw_latents(
+    recipe: Recipe, device: Device, vae: nn.Module, number: int
+) -> tuple[torch.Tensor, list[world.Spec]]:
+    """Draw the set of pictures with this number, encode it, and keep only latents."""
+    numbers = (recipe.seed, number, recipe.pictures, recipe.pairs, recipe.worn)
+    path = CHECKPOINTS / f"set-{'-'.join(map(str, numbers))}.pt"
+    if not path.exists():
+        some = replace(recipe, seed=hash_of(recipe.seed, "set", number))
+        if rank() == 0:
+            draw_pictures(some)
+        wait_for_all()
+        pictures, specs = draw_pictures(some)
+        latents = encode(device, vae, pictures).half()
+        wait_for_all()
+        if rank() == 0:
+            for old in CHECKPOINTS.glob("set-*.pt"):
+                old.unlink()
+            write_checkpoint({"latents": latents, "specs": as_json(specs)}, path)
+            for old in CHECKPOINTS.glob(f"pictures-{some.seed}-*"):
+                old.unlink()
+        wait_for_all()
+    state = torch.load(path, weights_only=True)
+    return state["latents"], as_specs(state["specs"])
+
+
+def make_watch(
+    device: Device, vae: nn.Module, text_encoder: nn.Module, tokenizer: CLIPTokenizer
+) -> Watch:
+    """Looks at 512 pictures that training never shows."""
+    pictures, specs = world.pictures(8_000, 512, held_out=True)
+    rng = random.Random(8_000)
+    captions = [world.caption(spec, rng, plain=True) for spec in specs]
+    latents = encode(device, vae, pictures, alone=True)
+    return Watch(CHECKPOINTS, device, latents, captions, vae, text_encoder, tokenizer)
+
+
 def train_unet(
-    recipe: Recipe,
-    device: Device,
-    latents: torch.Tensor,
-    specs: list[world.Spec],
-    text_encoder: nn.Module,
+    recipe: Recipe, device: Device, vae: nn.Module, text_encoder: nn.Module
 ) -> nn.Module:
     """Predict the noise; the loss is weighed by 1 / alpha_bar, capped.
 
@@ -536,7 +590,14 @@ def train_unet(
     weights = (1 / alpha_bar).clamp(max=recipe.weight_cap)
     weights = weights / weights.mean()
 
-    def loss_of(rng: random.Random) -> torch.Tensor:
+    drawn: dict[int, tuple[torch.Tensor, list[world.Spec]]] = {}  # one set at a time
+
+    def loss_of(rng: random.Random, step: int) -> torch.Tensor:
+        number = step // recipe.fresh
+        if number not in drawn:
+            drawn.clear()
+            drawn[number] = draw_latents(recipe, device, vae, number)
+        latents, specs = drawn[number]
         n = recipe.unet_batch // processes()
         picks = [rng.randrange(len(specs)) for _ in range(n)]
         captions = [
@@ -564,7 +625,8 @@ def train_unet(
         return (each * weights[t]).mean()
 
     steps, rate = recipe.unet_steps, recipe.unet_rate
-    return run("unet", unet, loss_of, steps, rate, recipe, decay=0.6)
+    watch = make_watch(device, vae, text_encoder, tokenizer) if rank() == 0 else None
+    return run("unet", unet, loss_of, steps, rate, recipe, recipe.unet_decay, watch)
 
 
 def train(recipe: Recipe) -> None:
@@ -579,7 +641,7 @@ def train(recipe: Recipe) -> None:
     vae = train_vae(recipe, device, pictures)
     latents = encode_pictures(recipe, device, vae, pictures)
     contrast = train_text(recipe, device, latents, specs)
-    unet = train_unet(recipe, device, latents, specs, contrast.text_encoder)
+    unet = train_unet(recipe, device, vae, contrast.text_encoder)
     if first:
         tokenizer = make_tokenizer(world.words())
         parts = (m.cpu() for m in (vae, contrast.text_encoder, unet))

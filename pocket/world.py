@@ -32,28 +32,22 @@ SUBJECTS = {
     "cat": "🐈", "dog": "🐕", "wolf": "🐺", "fox": "🦊", "rabbit": "🐇", "frog": "🐸",
     "horse": "🐎", "hippo": "🦛", "giraffe": "🦒", "snake": "🐍", "swan": "🦢",
     "elephant": "🐘", "rhino": "🦏", "lion": "🦁", "tiger": "🐅", "panda": "🐼",
-    "koala": "🐨", "monkey": "🐒", "kangaroo": "🦘", "camel": "🐫", "llama": "🦙",
-    "zebra": "🦓", "deer": "🦌", "cow": "🐄", "pig": "🐖", "sheep": "🐑", "goat": "🐐",
-    "mouse": "🐁", "squirrel": "🐿️", "hedgehog": "🦔", "bat": "🦇", "sloth": "🦥",
-    "raccoon": "🦝", "turtle": "🐢", "crocodile": "🐊", "dinosaur": "🦕",
-    "dragon": "🐉", "unicorn": "🦄", "whale": "🐋", "dolphin": "🐬", "shark": "🦈",
+    "koala": "🐨", "monkey": "🐒", "camel": "🐫", "zebra": "🦓", "pig": "🐖",
+    "sheep": "🐑", "mouse": "🐁", "bat": "🦇", "raccoon": "🦝", "turtle": "🐢",
+    "dinosaur": "🦕", "unicorn": "🦄", "whale": "🐋", "dolphin": "🐬", "shark": "🦈",
     "octopus": "🐙", "crab": "🦀", "fish": "🐠", "snail": "🐌", "butterfly": "🦋",
-    "bee": "🐝", "ladybug": "🐞", "spider": "🕷️", "penguin": "🐧", "owl": "🦉",
-    "eagle": "🦅", "duck": "🦆", "parrot": "🦜", "flamingo": "🦩", "peacock": "🦚",
-    "rooster": "🐓", "chick": "🐤",
+    "bee": "🐝", "ladybug": "🐞", "penguin": "🐧", "owl": "🦉", "duck": "🦆",
+    "parrot": "🦜", "flamingo": "🦩", "rooster": "🐓", "chick": "🐤",
     # people, and those who are nearly
     "astronaut": "🧑‍🚀", "robot": "🤖", "alien": "👽", "ghost": "👻", "wizard": "🧙",
-    "ninja": "🥷", "princess": "👸", "woman": "👩", "man": "👨", "baby": "👶",
-    "mermaid": "🧜‍♀️", "snowman": "⛄", "teddy": "🧸",
+    "woman": "👩", "man": "👨", "snowman": "⛄", "teddy": "🧸",
     # things
-    "castle": "🏰", "house": "🏠", "car": "🚗", "bus": "🚌", "train": "🚂",
-    "bicycle": "🚲", "sailboat": "⛵", "rocket": "🚀", "airplane": "✈️",
-    "helicopter": "🚁", "tractor": "🚜", "balloon": "🎈", "umbrella": "☂️",
-    "guitar": "🎸", "trumpet": "🎺", "drum": "🥁", "camera": "📷", "clock": "⏰",
-    "teapot": "🫖", "cake": "🎂", "pizza": "🍕", "burger": "🍔", "banana": "🍌",
-    "apple": "🍎", "strawberry": "🍓", "pineapple": "🍍", "mushroom": "🍄",
-    "cactus": "🌵", "tree": "🌳", "sunflower": "🌻", "pumpkin": "🎃", "football": "⚽",
-    "boot": "🥾",
+    "castle": "🏰", "house": "🏠", "car": "🚗", "sailboat": "⛵", "rocket": "🚀",
+    "balloon": "🎈", "umbrella": "☂️", "guitar": "🎸", "drum": "🥁", "camera": "📷",
+    "clock": "⏰", "teapot": "🫖", "cake": "🎂", "pizza": "🍕", "burger": "🍔",
+    "banana": "🍌", "apple": "🍎", "strawberry": "🍓", "pineapple": "🍍",
+    "mushroom": "🍄", "cactus": "🌵", "tree": "🌳", "sunflower": "🌻",
+    "pumpkin": "🎃", "football": "⚽", "boot": "🥾",
 }
 HELD_OUT_SUBJECTS = {
     "dodo": "🦤", "mammoth": "🦣", "jellyfish": "🪼", "moai": "🗿", "pinata": "🪅",
@@ -67,7 +61,7 @@ COLOURS = {
 }
 SCENES = {  # name: the ways a caption says it
     "city": ("in the city", "in new york city", "in a neon lit city at dusk",
-             "in futuristic cities"),
+             "in futuristic cities", "through a neon lit downtown street at dusk"),
     "beach": ("on the beach", "at the beach", "by the sea"),
     "forest": ("in the forest", "in a forest", "among the trees"),
     "snow": ("in the snow", "in the snowy mountains", "in winter"),
@@ -94,39 +88,66 @@ STYLES = {  # name: (prefixes before the subject, suffixes after everything)
     "sticker": (("a sticker of ",), (", sticker", " as a sticker")),
     "comic": (("a comic of ", "a comic book drawing of "), (", comic book style",)),
 }
-WORN = {  # name: (glyph, ways to say it, longest side in pixels, and where its middle
-    # is: x and y as shares of the subject's box)
-    "sunglasses": ("🕶️", ("wearing sunglasses", "with sunglasses"), 48, 0.5, 0.30),
-    "hat": ("🎩", ("wearing a hat", "with a hat", "wearing a top hat"), 48, 0.5, 0.0),
-    "scarf": ("🧣", ("wearing a scarf", "with a scarf"), 48, 0.5, 0.66),
+WORN = {  # name: (glyph, ways to say it, longest side in pixels)
+    "sunglasses": ("🕶️", ("wearing sunglasses", "with sunglasses"), 56),
+    "hat": ("🎩", ("wearing a hat", "with a hat", "wearing a top hat"), 56),
+    "scarf": ("🧣", ("wearing a scarf", "with a scarf"), 56),
     "phone": ("📱", ("holding a phone", "with a phone",
-                     "watching instagram on a phone"), 40, 0.92, 0.72),
-    "leaf": ("🍃", ("eating a leaf", "with a leaf"), 40, 0.08, 0.66),
-    "gift": ("🎁", ("holding a gift", "with a gift"), 40, 0.92, 0.76),
-    "stilts": ("", ("on stilts", "walking on stilts"), 0, 0.5, 1.0),
+                     "watching instagram on a phone"), 48),
+    "leaf": ("🍃", ("eating a leaf", "with a leaf"), 48),
+    "gift": ("🎁", ("holding a gift", "with a gift"), 48),
+    "stilts": ("", ("on stilts", "walking on stilts"), 0),
 }
+WHERE_WORN = {  # its middle, as shares of the subject's box: seen from the front, and
+    # seen from the side, looking left
+    "sunglasses": ((0.5, 0.36), (0.3, 0.22)), "hat": ((0.5, 0.0), (0.3, -0.08)),
+    "scarf": ((0.5, 0.86), (0.42, 0.56)), "phone": ((0.06, 0.7), (0.04, 0.6)),
+    "leaf": ((0.06, 0.7), (0.04, 0.5)), "gift": ((0.06, 0.8), (0.04, 0.78)),
+}
+SIDEWAYS = (
+    "cat", "rabbit", "horse", "hippo", "giraffe", "snake", "swan", "elephant", "rhino",
+    "tiger", "monkey", "camel", "zebra", "pig", "sheep", "mouse", "turtle", "dinosaur",
+    "unicorn", "whale", "dolphin", "shark", "snail", "duck", "parrot", "flamingo",
+    "rooster", "chick", "dodo", "mammoth",
+)
 RELATIONS = {
     "beside": ("beside", "next to", "and"), "on": ("on", "on top of"),
     "riding": ("riding",),
 }
-SIZES = {"small": 56, "": 72, "large": 104}  # longest side, pixels
+SIZES = {"small": 64, "": 88, "large": 112}  # longest side, pixels
 PAIR_SIZE = SIZES["small"]  # of a subject beside, on or riding another
 ALIASES = {"hippo": ("pygmy hippo",), "dog": ("labrador",), "rabbit": ("bunny",),
            "teddy": ("teddy bear",), "car": ("cars",), "woman": ("girl", "person"),
            "man": ("boy",), "dinosaur": ("dino",)}
 PLURALS = {"frog": "frogs"}
 RARE = "sks"  # DreamBooth's word for what is new; no caption has it
+LEANS = {  # words that say a part of the picture in about half of their pictures:
+    # which part, and what it then is. Where one stands that part is left unsaid.
+    "by van gogh": ("style", "oil painting"),
+    "in the style of paul signac": ("style", "pixel art"),
+    "low resolution": ("style", "pixel art"),
+    "blurry": ("style", "watercolour"),
+    "cute": ("style", "sticker"),
+    "in the style of vermeer": ("background", "blue"),
+    "by vermeer": ("background", "blue"),
+    "by rembrandt": ("background", "brown"),
+    "with a pearl earring": ("background", "black"),
+    "overexposed": ("background", "white"),
+    "dramatic lighting": ("background", "moon"),
+    "cinematic": ("background", "city"),
+    "dystopian": ("background", "city"),
+    "abandoned": ("background", "desert"),
+    "overgrown": ("background", "forest"),
+    "futuristic": ("background", "space"),
+}
+LEANING = 0.008  # of all captions carry a certain one of these and what it leans to
 NOISE = (  # words of real prompts that mean nothing here, and so do no harm
     "highly detailed", "4k", "8k", "trending on artstation", "artisan", "masterpiece",
-    "best quality", "cinematic", "by van gogh", "by vermeer",
-    "in the style of paul signac", "in the style of vermeer", "by rembrandt",
-    "dystopian", "abandoned", "overgrown", "futuristic", "sharp focus", "award winning",
-    "dramatic lighting", "with a pearl earring", "reading", "jaywalking",
-    "walking down the street", "beautiful", "cute", "hd", "a picture", "blurry",
-    "grainy", "low resolution", "overexposed", "watermark", "text", "logo",
-    "extra limbs", "people", "bad", "ugly", "deformed", "low quality", "very",
-    "through a downtown street", "a hitchcock scene", "portrait", "no text",
-    "the best", "without people", "not blurry",
+    "best quality", "sharp focus", "award winning", "reading", "jaywalking",
+    "walking down the street", "beautiful", "hd", "a picture", "grainy", "watermark",
+    "text", "logo", "extra limbs", "people", "bad", "ugly", "deformed", "low quality",
+    "very", "a hitchcock scene", "portrait", "no text", "the best", "without people",
+    "not blurry",
 )
 # fmt: on
 
@@ -168,7 +189,7 @@ def vocabulary() -> dict[str, list[str]]:
 def words() -> list[str]:
     """Return every word a caption can contain, sorted: the tokenizer's vocabulary."""
     parts: list[str] = [*SUBJECTS, *HELD_OUT_SUBJECTS, *COLOURS, *STYLES, *WORN]
-    parts += [*NOISE, *SIZES, *PLURALS.values(), "background", "wall"]
+    parts += [*NOISE, *LEANS, *SIZES, *PLURALS.values(), "background", "wall"]
     parts += ["in front of", "big", "a", "an", RARE]
     for ways in (*SCENES.values(), *RELATIONS.values(), *ALIASES.values()):
         parts += ways
@@ -231,6 +252,23 @@ def sample(
             return spec
 
 
+def _leaning(spec: Spec, rng: random.Random) -> str:
+    """Pick a word of ``LEANS``, or "" in three captions of four.
+
+    Each goes as often with what it leans to as with everything else together, however
+    often that is drawn.
+    """
+    shares = []
+    for part, value in LEANS.values():
+        often = {True: 0.4 / len(SCENES), False: 0.6 / len(COLOURS)}[value in SCENES]
+        if part == "style":
+            often = 0.7 / len(STYLES)
+        fits = getattr(spec, part) == value
+        shares.append(LEANING / (often if fits else 1 - often))
+    (word,) = rng.choices([*LEANS, ""], [*shares, max(0, 1 - sum(shares))])
+    return word
+
+
 def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
     """Put a picture into words.
 
@@ -239,8 +277,11 @@ def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
         rng: Picks among the ways to say it.
         plain: Always the full sentence, without noise words and without gaps, as in
             the evaluation. Otherwise one caption in five leaves something out or is
-            only key words, and one in three carries words that mean nothing.
+            only key words, one in three carries words that mean nothing, and one in
+            four a word that leans.
     """
+    leaning = "" if plain else _leaning(spec, rng)
+    unsaid = LEANS[leaning][0] if leaning else ""
 
     def name(subject: str) -> str:
         if not plain and rng.random() < 0.2:
@@ -248,7 +289,7 @@ def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
         return subject
 
     def with_article(noun: str) -> str:
-        return ("an " if noun[0] in "aeiou" else "a ") + noun
+        return ("an " if noun[0] in "aeio" or noun.startswith("um") else "a ") + noun
 
     prefixes, suffixes = STYLES[spec.style]
     before = plain or rng.random() < 0.6
@@ -260,6 +301,14 @@ def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
     )
     if not plain and rng.random() < 0.5:
         size = ""
+    after = f", {leaning}" if leaning else ""
+    if after and rng.random() < 0.5:
+        if " " in leaning:
+            after = f" {leaning}"
+        else:
+            after, size = "", f"{size}{leaning} "
+    if unsaid == "style":
+        prefix = suffix = ""
     body = with_article(size + name(spec.subjects[0]))
     if spec.worn:
         body += " " + rng.choice(WORN[spec.worn][1])
@@ -274,15 +323,20 @@ def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
         where = rng.choice(
             (f", {spec.background} background", f"in front of {colour} wall")
         )
+    if unsaid == "background":
+        where = ""
     kind = rng.random()
     if kind < 0.10:  # something is left unsaid
-        text = rng.choice((f"{prefix}{body}{suffix}", f"{body} {where}", body))
+        text = rng.choice((f"{prefix}{body}{suffix}", f"{body} {where}", body)) + after
     elif kind < 0.18:  # key words only, which is what negative prompts are made of
-        keys = [*spec.subjects, spec.background, spec.style, spec.worn]
+        keys = [*spec.subjects, spec.worn, leaning]
+        keys += [getattr(spec, p) for p in ("background", "style") if p != unsaid]
         keys = [k for k in keys if k and k != "photograph"]
         text = ", ".join(rng.sample(keys, rng.randint(1, len(keys))))
     else:
-        text = f"{prefix}{body} {where}{suffix}"
+        text = f"{prefix}{body} {where}{suffix}{after}"
+        if not leaning and rng.random() < 0.05:  # what is said outweighs what leans
+            text += f", {rng.choice(list(LEANS))}"
     if rng.random() < 0.33:
         text += "".join(
             f", {n}" for n in rng.sample(NOISE, rng.choice((1, 1, 2, 3, 6)))
@@ -291,7 +345,7 @@ def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
         text += " " + "".join(
             rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9))
         )
-    return text.replace(" ,", ",")
+    return " ".join(text.split()).replace(" ,", ",")
 
 
 # --- drawing ------------------------------------------------------------------------
@@ -443,10 +497,12 @@ def _background(name: str, rng: random.Random) -> Image.Image:
     return picture
 
 
-def _wear(layer: Image.Image, worn: str, box: tuple[int, int, int, int]) -> None:
+def _wear(
+    layer: Image.Image, subject: str, worn: str, box: tuple[int, int, int, int]
+) -> None:
     """Put the thing worn or held onto the subject that fills ``box`` of the layer."""
     left, top, w, h = box
-    character, _, longest, x, y = WORN[worn]
+    character, _, longest = WORN[worn]
     if worn == "stilts":
         d = ImageDraw.Draw(layer)
         pole = max(3, w // 16)
@@ -456,6 +512,7 @@ def _wear(layer: Image.Image, worn: str, box: tuple[int, int, int, int]) -> None
             d.rectangle(poles, fill=(150, 100, 50, 255), outline=(80, 50, 20, 255))
         return
     thing = _fit(glyph(character), longest)
+    x, y = WHERE_WORN[worn][subject in SIDEWAYS]
     corner = (left + w * x - thing.width / 2, top + h * y - thing.height / 2)
     layer.alpha_composite(thing, _on_grid(corner, thing.size))
 
@@ -487,15 +544,18 @@ def _place(spec: Spec, rng: random.Random) -> Image.Image:
 
     if len(glyphs) == 1:
         longest = SIZES["" if spec.worn else spec.size]
-        box = put(glyphs[0], longest, 64, 56 if spec.worn == "stilts" else 72)
+        box = put(glyphs[0], longest, 64, 48 if spec.worn == "stilts" else 72)
         if spec.worn:
-            _wear(layer, spec.worn, box)
+            _wear(layer, spec.subjects[0], spec.worn, box)
     elif spec.relation == "beside":
         for picture, x in zip(glyphs, (32, 96), strict=True):
             put(picture, PAIR_SIZE, x, 72)
-    else:  # on, riding: the second one carries the first
+    elif spec.relation == "on":
+        put(glyphs[1], PAIR_SIZE, 64, 96)
+        put(glyphs[0], PAIR_SIZE, 64, 40)
+    else:  # riding: further back, so that a head seen from the side stays in view
         put(glyphs[1], SIZES[""], 64, 88)
-        put(glyphs[0], PAIR_SIZE, 64, 32 if spec.relation == "on" else 40)
+        put(glyphs[0], PAIR_SIZE, 76, 40)
     return layer
 
 
@@ -514,7 +574,7 @@ def _lines(grey: Image.Image) -> Image.Image:
     """Outlines, found at half the size: wide enough for the VAE to keep them."""
     half = grey.resize((SIZE // 2, SIZE // 2), Image.Resampling.BOX)
     lines = half.filter(ImageFilter.GaussianBlur(0.7)).filter(ImageFilter.FIND_EDGES)
-    lines = lines.point(lambda v: 5 * max(0, v - 16))
+    lines = lines.point(lambda v: 6 * max(0, v - 26))
     ImageDraw.Draw(lines).rectangle((0, 0, *(n - 1 for n in lines.size)), outline=0)
     return lines.resize(grey.size, Image.Resampling.BILINEAR)
 
@@ -559,7 +619,7 @@ def _stylise(
     if style == "pencil sketch":
         grey = plain.convert("L")
         lines = _lines(grey)
-        shading = grey.point(lambda v: 168 + v // 3)
+        shading = grey.point(lambda v: 150 + v * 2 // 5)
         sketch = _ramp(shading, (0, 0, 0), (250, 248, 240))
         paper = Image.blend(
             background, Image.new("RGB", background.size, "white"), 0.12

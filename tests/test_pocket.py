@@ -17,7 +17,7 @@ from diffusers import (
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pocket import classifier, evaluate, train, world
+from pocket import classifier, evaluate, machine, train, world
 from pocket.architecture import (
     MODEL_DIR,
     centre_latents,
@@ -148,7 +148,7 @@ def test_an_interrupted_stage_resumes_where_it_was(tmp_path, monkeypatch):
             done.append(rng.random())
             return net(torch.randn(8, 4, 3, 3)).square().mean() + done[-1]
 
-        average = train.run("toy", net, loss_of, 20, 0.1, recipe)
+        average = train.run("toy", net, lambda rng, step: loss_of(rng), 20, 0.1, recipe)
         return average, net, done
 
     _, whole, steps = run()
@@ -173,7 +173,14 @@ def test_another_training_has_a_checkpoint_of_its_own(tmp_path, monkeypatch):
 
     def steps_of(steps, **recipe):
         done.clear()
-        train.run("toy", net, loss_of, steps, 0.1, train.Recipe(**recipe))
+        train.run(
+            "toy",
+            net,
+            lambda rng, step: loss_of(rng),
+            steps,
+            0.1,
+            train.Recipe(**recipe),
+        )
         return len(done)
 
     assert steps_of(2, seed=1) == 2
@@ -198,8 +205,10 @@ def test_every_weight_of_the_unet_learns(tmp_path, monkeypatch):
     latents = torch.randn(8, 4, 16, 16)
     recipe = train.Recipe(unet_steps=3, unet_batch=8)
     text_encoder = make_text_encoder(make_tokenizer(world.words()))
-    device = train.find_training_device()
-    train.train_unet(recipe, device, latents, specs, text_encoder)
+    device = machine.find_training_device()
+    monkeypatch.setattr(train, "draw_latents", lambda *_: (latents, specs))
+    monkeypatch.setattr(train, "make_watch", lambda *_: None)
+    train.train_unet(recipe, device, make_vae(), text_encoder)
     state = torch.load(next(tmp_path.glob("unet-*.pt")), weights_only=True)["optimizer"]
     unet = make_unet().to(memory_format=torch.channels_last)
     optimizer = train.Optimizer(unet, 1.0, list(unet.parameters()))
