@@ -22,7 +22,8 @@
     pictures         any picture that a learner has, as a model wants it
     drawing          a picture to draw on, with the mouse or a finger
     latents          pictures encoded once, for a training to learn from
-    checkpoints      a training's file: whole, or not at all
+    files            whole, or as they were
+    checkpoints      a training's file, and what the disk refused of it
     training         steps that are kept: stopped, it goes on to the last bit
     processes        several processes that share the work
     exercises        check, hint, solution: the engine, and a file for each notebook

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from helpers.errors import Mistake, in_plain_words
+from helpers.files import written_whole
 
 _unwritten: dict[Path, bytes] = {}  # what the disk refused, for this kernel
 
@@ -36,17 +36,12 @@ def write_checkpoint(state: dict[str, Any], path: Path) -> None:
 
 
 def _write(path: Path, save: Callable[[Path], object]) -> None:
-    part = path.with_suffix(f".{os.getpid()}.part")  # one for each open notebook
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(part)
-        os.replace(part, path)
+        with written_whole(path) as part:
+            save(part)
         _unwritten.pop(path, None)
     except (OSError, RuntimeError) as error:  # torch's own, of a full disk
         raise in_plain_words(error) or error from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 @contextmanager

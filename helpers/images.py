@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from helpers import labels as text
 from helpers.errors import Mistake
+from helpers.files import written_whole
 from helpers.pictures import as_rgb, open_picture, open_pictures, read
 
 __all__ = ["open_picture", "open_pictures"]  # with the rest of this file
@@ -143,13 +143,8 @@ def save(image: Image.Image, path: str | Path, /, **settings: Any) -> Path:
     info.add_itxt(KEY, _to_json(settings))
     if image.mode not in ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"):
         image = as_rgb(image)  # PNG has no such mode
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")  # one for each open notebook
-    try:
+    with written_whole(path) as part:
         image.save(part, "PNG", pnginfo=info)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

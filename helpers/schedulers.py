@@ -19,7 +19,9 @@ def suit_scheduler(pipe: DiffusionPipeline, name: str, dissect: bool) -> None:
 
     All of them ask for the noise levels that the model was trained on
     (``alphas_cumprod``). Where the loop is written by hand it has to give the
-    pipeline's picture, so a step may add no fresh noise there.
+    pipeline's picture, so a step may add no fresh noise there. And any number of steps
+    has to do: PNDM takes fewer than four only without its Runge-Kutta steps, and so
+    Stable Diffusion's own comes without them (``skip_prk_steps``).
 
     Args:
         pipe: Its scheduler may be replaced.
@@ -35,6 +37,14 @@ def suit_scheduler(pipe: DiffusionPipeline, name: str, dissect: bool) -> None:
             "wrong kind",
             f"“{name}” comes with {kind}, which does not draw with Stable Diffusion: "
             "give it another scheduler, such as DDIMScheduler, or take pocket.",
+        )
+    if not pipe.scheduler.config.get("skip_prk_steps", True):
+        pipe.scheduler = pipe.scheduler.from_config(
+            pipe.scheduler.config, skip_prk_steps=True
+        )
+        print(
+            f"{kind} would take twelve calls of the U-Net to warm up, and could not do "
+            "with fewer than four steps: here it leaves that out."
         )
     if dissect and adds_noise(pipe.scheduler):
         pipe.scheduler = to_ddim(pipe.scheduler)

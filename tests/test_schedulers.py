@@ -68,6 +68,13 @@ def test_a_loop_written_by_hand_gives_the_pipelines_picture(folder, capsys, name
     assert (x_0 - latents).square().mean() < 0.5 * latents.square().mean()
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_pndm_draws_in_few_steps_too(folder, capsys, steps):
+    pipe = load(folder("PNDMScheduler"))
+    assert "leaves that out" in capsys.readouterr().out
+    pipe("a frog", num_inference_steps=steps, output_type="latent")
+
+
 def test_fresh_noise_is_found_out_by_trying():
     assert not adds_noise(OURS)
     plain = diffusers.DPMSolverMultistepScheduler.from_config(OURS.config)
