@@ -15,7 +15,7 @@ from pocket import world
 from pocket.architecture import make_scheduler
 from pocket.machine import autocast
 
-LOSSES, DRAWN = 1_600, 8_000  # steps between losses, and between sheets of drawings
+LOSSES, DRAWN = 800, 1_600  # steps between losses, and between sheets of drawings
 EDGES = (0, 100, 250, 500, 750)  # losses are told apart by the timestep
 SIDE, SHEET = 8, 24  # of a sheet: pictures in a row, pictures
 

@@ -17,7 +17,7 @@ from diffusers import (
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pocket import classifier, evaluate, machine, train, world
+from pocket import blind, classifier, evaluate, machine, train, world
 from pocket.architecture import (
     MODEL_DIR,
     centre_latents,
@@ -362,3 +362,25 @@ def test_share_is_wilsons_interval():
     right = np.array([1.0] * 81 + [0.0] * 182 + [np.nan] * 5)
     assert evaluate.share(right) == "30.8 (25.5 to 36.6)"
     assert evaluate.share(np.array([np.nan])) == "-"
+
+
+def test_blind_answers_are_scored_part_by_part():
+    def truth(number, *subjects, worn=""):
+        spec = world.Spec(subjects, "red", "comic", worn=worn)
+        return {"number": number, "drawn": True, **vars(spec)}
+
+    key = [truth(1, "cat", "teddy"), truth(2, "hippo", worn="hat"), truth(3, "fox")]
+    answers = [
+        {"number": "1", "subjects": "Teddy Bear + dog", "background": "red ",
+         "style": "comic", "worn": "", "clarity": "2"},
+        {"number": "2", "subjects": "pygmy hippo", "background": "blue",
+         "style": "comic", "worn": "hat", "clarity": "3"},
+    ]  # fmt: skip
+    right = blind.compare(answers, key)
+    assert right["subject"].tolist() == [0.5, 1, 0]  # nobody answered for the third
+    assert right["both of two"][0] == 0 and np.isnan(right["both of two"][1:]).all()
+    assert right["background"].tolist() == [1, 0, 0]
+    assert right["style"].tolist() == [1, 1, 0]
+    assert np.isnan(right["worn or held"][[0, 2]]).all()
+    assert right["worn or held"][1] == 1
+    assert right["clarity"].tolist() == [2, 3, 0]
