@@ -1,8 +1,10 @@
-"""A classifier that names what a picture shows; it judges the pocket model.
+"""Two classifiers that name what a picture shows; they judge the pocket model.
 
-Trained only on fresh renders of the world: ``python -m pocket.classifier`` trains it
-(resuming from its last checkpoint) and writes ``pocket/classifier.safetensors``.
-``python -m pocket.evaluate`` prints first how often it is right on unseen renders.
+Trained only on fresh renders of the world: ``python -m pocket.classifier`` trains one
+(resuming from its last checkpoint) and writes ``pocket/classifier.safetensors``. It
+forgives softness, as it has seen softened renders; ``--strict`` trains the other one,
+which has seen clean ones only. ``python -m pocket.evaluate`` prints first how often
+each is right on unseen renders.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from pocket.train import (
 )
 
 WEIGHTS = Path(__file__).parent / "classifier.safetensors"
+STRICT = WEIGHTS.with_name("strict.safetensors")
 SUBJECTS = [*world.SUBJECTS, *world.HELD_OUT_SUBJECTS]
 BACKGROUNDS = [*world.COLOURS, *world.SCENES]
 STYLES = list(world.STYLES)
@@ -131,18 +134,23 @@ def soften(x: torch.Tensor, rng: random.Random) -> torch.Tensor:
     return (x + rng.uniform(0, 0.2) * blotches).clamp(-1, 1)
 
 
-def train_classifier(device: Device, steps: int, begin_from: str = "") -> None:
+def train_classifier(
+    device: Device, steps: int, begin_from: str = "", strict: bool = False
+) -> None:
     """Train on renders of its own seed and on the training set's; write the weights.
 
     Its own show the held-out subjects as well: it has to know what textual inversion
     and DreamBooth teach. Styles that take the colour away come more often: shape alone
-    is harder to learn. The pictures are softened, but never by the VAE it will judge.
+    is harder to learn. The pictures are softened, but never by the VAE it will judge;
+    the strict one's are not.
 
     Args:
         device: Where.
         steps: Of 64 pictures.
         begin_from: A file of weights to go on from, or "" for nothing.
+        strict: Learn from clean renders only.
     """
+    path, name = (STRICT, "strict") if strict else (WEIGHTS, "classifier")
     recipe = Recipe(begin_from=begin_from, seed=1000, pictures=30_000)
     if rank() == 0:
         draw_pictures(recipe, SUBJECTS), draw_pictures(Recipe())
@@ -162,19 +170,19 @@ def train_classifier(device: Device, steps: int, begin_from: str = "") -> None:
     def loss_of(rng: random.Random, step: int) -> torch.Tensor:
         picks = rng.choices(range(len(specs)), rare, k=BATCH // processes())
         x = to_tensor(np.stack([images[i] for i in picks]), device.type)
-        x = soften(x, rng)
+        x = x if strict else soften(x, rng)
         classifier.train()
         with autocast(device):
             said = classifier(x)
         want = {k: v[picks].to(x.device) for k, v in labels.items()}
         return sum(F.cross_entropy(said[k].float(), want[k]) for k in want)
 
-    run("classifier", classifier, loss_of, steps, 2e-3, recipe, decay=0.5)
+    run(name, classifier, loss_of, steps, 2e-3, recipe, decay=0.5)
     if rank() == 0:  # the last weights, not their average: batch norm has counted these
         state = {k: v.cpu().contiguous() for k, v in classifier.state_dict().items()}
         half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-        save_file(half, WEIGHTS)
-        print(f"Saved to {WEIGHTS}.")
+        save_file(half, path)
+        print(f"Saved to {path}.")
 
 
 def main() -> None:
@@ -182,11 +190,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the classifier; resumes.")
     parser.add_argument("--steps", type=int, default=9_500, help="%(default)s")
     parser.add_argument("--begin-from", default="", help="weights to go on from")
+    parser.add_argument("--strict", action="store_true", help="from clean renders")
     a = parser.parse_args()
-    on_every_core(
-        "pocket.classifier",
-        lambda: train_classifier(find_training_device(), a.steps, a.begin_from),
-    )
+
+    def job() -> None:
+        device = find_training_device()
+        train_classifier(device, a.steps, a.begin_from, a.strict)
+
+    on_every_core("pocket.classifier", job)
 
 
 if __name__ == "__main__":

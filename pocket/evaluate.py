@@ -1,9 +1,9 @@
 """Does a picture show what its prompt says? ``python -m pocket.evaluate``.
 
-A classifier that was trained on renders of the world and on nothing else
-(``pocket.classifier``) judges; its own accuracy on renders it has not seen is printed
-first. It then judges pictures generated for combinations that the training of the model
-never showed. Every share comes with its 95 % Wilson interval.
+Two classifiers that were trained on renders of the world and on nothing else
+(``pocket.classifier``) judge; their own accuracy on renders they have not seen is
+printed first. They then judge pictures generated for combinations that the training of
+the model never showed. Every share comes with its 95 % Wilson interval.
 
 ``python -m pocket.evaluate --lessons`` only draws the grid of 64 pictures from the
 lessons' own prompts.
@@ -28,8 +28,10 @@ from pocket import world
 from pocket.architecture import MODEL_DIR
 from pocket.classifier import (
     BACKGROUNDS,
+    STRICT,
     STYLES,
     SUBJECTS,
+    WEIGHTS,
     WORN,
     Classifier,
     judge,
@@ -39,6 +41,8 @@ from pocket.classifier import (
 from pocket.train import on_every_core, to_tensor
 
 PICTURES = Path(__file__).parent / "pictures"
+JUDGES = {"forgiving": WEIGHTS, "strict": STRICT}
+LEANING = ("in the style of vermeer", "cinematic", "by van gogh")
 
 LESSON_PROMPTS = (  # two seeds each make the 64 pictures
     "a photograph of an astronaut riding a horse",
@@ -256,45 +260,75 @@ def negative_prompt(
     say(f'  the same seeds, negative prompt "blue", %: {share(shares[1])}')
 
 
-def evaluate(pictures: int, guidance: Sequence[float], steps: Sequence[int]) -> None:
+def leaning(pipe: DiffusionPipeline, classifier: Classifier, count: int) -> None:
+    """Print how often words show what they lean to: by guidance, and against "not"."""
+    rng = random.Random(8)
+    subjects = [rng.choice(list(world.SUBJECTS)) for _ in range(count)]
+    seeds = range(80_000, 80_000 + count)
+    say(
+        f"| leans, % of {count} | guidance 1 | 7.5 | 7.5, with what it is as negative |"
+    )
+    say("|---|---|---|---|")
+    for words in LEANING:
+        part, value = world.LEANS[words]
+        names = BACKGROUNDS if part == "background" else STYLES
+        shares = []
+        for scale, negative in ((1.0, ""), (7.5, ""), (7.5, value)):
+            prompts = [f"a {subject}, {words}" for subject in subjects]
+            made = generate(pipe, prompts, seeds, scale, negative_prompt=negative)
+            seen = judge(classifier, made)[part].argmax(1) == names.index(value)
+            shares.append(share(seen.numpy().astype(float)))
+        say(f"| {words}: {value} | " + " | ".join(shares) + " |")
+
+
+def evaluate(
+    folder: Path, pictures: int, guidance: Sequence[float], steps: Sequence[int]
+) -> None:
     """Print every figure.
 
     Args:
+        folder: Of the model.
         pictures: How many in each column of the tables.
         guidance: A column for each, at 25 steps.
         steps: A second table with a column for each, at guidance 7.5.
     """
-    pipe, classifier = load_pipeline(), load_classifier()
+    pipe = load_pipeline(folder)
+    judges = {name: load_classifier(path) for name, path in JUDGES.items()}
     unseen, unseen_specs = world.pictures(2000, 1000, held_out=True)
-    say("The classifier itself, on 1000 renders of held-out combinations:\n")
     few = through_vae(pipe, unseen[:256])
-    columns = {"renders": score(judge(classifier, unseen), unseen_specs)}
-    columns["256 through the VAE"] = score(judge(classifier, few), unseen_specs[:256])
-    print_table(columns)
+    for name, classifier in judges.items():
+        say(f"\nThe {name} classifier itself, on 1000 held-out renders:\n")
+        columns = {"renders": score(judge(classifier, unseen), unseen_specs)}
+        right = score(judge(classifier, few), unseen_specs[:256])
+        print_table(columns | {"256 through the VAE": right})
     say(f"\nVAE on these 256: {psnr(unseen[:256], few):.1f} dB PSNR.")
 
     rng = random.Random(3000)
     specs = [world.sample(rng, held_out=True) for _ in range(pictures)]
     prompts = [world.caption(spec, rng, plain=True) for spec in specs]
-    judged: dict[tuple[float, int], tuple[np.ndarray, dict[str, torch.Tensor]]] = {}
+    drawn: dict[tuple[float, int], np.ndarray] = {}
 
-    def column(scale: float, count: int) -> dict[str, np.ndarray]:
-        if (scale, count) not in judged:
-            made = generate(pipe, prompts, range(pictures), scale, count)
-            judged[scale, count] = made, judge(classifier, made)
-        return score(judged[scale, count][1], specs)
+    def column(by: Classifier, scale: float, count: int) -> dict[str, np.ndarray]:
+        if (scale, count) not in drawn:
+            drawn[scale, count] = generate(pipe, prompts, range(pictures), scale, count)
+        return score(judge(by, drawn[scale, count]), specs)
 
-    columns = {f"guidance {g:g}": column(g, 25) for g in guidance}
-    say(f"\n{pictures} held-out combinations, 25 steps, seeds 0 and up:\n")
-    print_table(columns)
-    if steps:
-        columns = {f"{n} steps": column(7.5, n) for n in steps}
-        say("\nThe same at guidance 7.5 by the number of steps:\n")
+    for name, by in judges.items():
+        columns = {f"guidance {g:g}": column(by, g, 25) for g in guidance}
+        say(f"\n{pictures} held-out combinations, 25 steps; {name} judge:\n")
         print_table(columns)
-    if (7.5, 25) in judged:
+        if steps:
+            columns = {f"{n} steps": column(by, 7.5, n) for n in steps}
+            say("\nThe same at guidance 7.5 by the number of steps:\n")
+            print_table(columns)
+    say()
+    leaning(pipe, judges["forgiving"], 60)
+    if (7.5, 25) in drawn:
         say()
-        negative_prompt(pipe, classifier, pictures // 2)
-        say(f"\nThe ten worst pictures: {draw_worst(*judged[7.5, 25], specs, prompts)}")
+        negative_prompt(pipe, judges["forgiving"], pictures // 2)
+        made = drawn[7.5, 25]
+        said = judge(judges["strict"], made)
+        say(f"\nThe ten worst pictures: {draw_worst(made, said, specs, prompts)}")
 
 
 def draw_worst(
@@ -326,14 +360,15 @@ def main() -> None:
         "--guidance", type=float, nargs="*", default=[7.5, 1.1, 3, 7, 14]
     )
     parser.add_argument("--steps", type=int, nargs="*", default=[])
+    parser.add_argument("--model", type=Path, default=MODEL_DIR)
     parser.add_argument("--lessons", action="store_true", help="only the grid of 64")
     args = parser.parse_args()
 
     def job() -> None:
         if args.lessons:
-            say(draw_lessons(load_pipeline()))
+            say(draw_lessons(load_pipeline(args.model)))
         else:
-            evaluate(args.pictures, args.guidance, args.steps)
+            evaluate(args.model, args.pictures, args.guidance, args.steps)
 
     on_every_core("pocket.evaluate", job)
 
