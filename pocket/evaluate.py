@@ -274,7 +274,9 @@ def leaning(pipe: DiffusionPipeline, classifier: Classifier, count: int) -> None
         names = BACKGROUNDS if part == "background" else STYLES
         shares = []
         for scale, negative in ((1.0, ""), (7.5, ""), (7.5, value)):
-            prompts = [f"a {subject}, {words}" for subject in subjects]
+            prompts = [
+                f"a {s} {words}" if " " in words else f"a {words} {s}" for s in subjects
+            ]
             made = generate(pipe, prompts, seeds, scale, negative_prompt=negative)
             seen = judge(classifier, made)[part].argmax(1) == names.index(value)
             shares.append(share(seen.numpy().astype(float)))
