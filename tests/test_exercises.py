@@ -1,6 +1,7 @@
 """Exercises: right answers pass, however written; what people get wrong is named."""
 
 import pkgutil
+from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -11,7 +12,9 @@ from PIL import Image
 
 from helpers import exercises
 from helpers.exercises.engine import Exercise
+from helpers.exercises.manual_denoising_loop import by_hand
 from helpers.images import save
+from helpers.models import load
 
 FILES = [
     import_module(f"helpers.exercises.{file.name}")
@@ -135,6 +138,23 @@ def ddim_step(x, e, a, b):
 def ddim_step(x, e, a, b):
     e *= (1 - b).sqrt() - (b / a * (1 - a)).sqrt()
     return x.mul_((b / a).sqrt()).add_(e)
+# manual_denoising_loop.my_draw
+@torch.no_grad()
+def my_draw(prompt, seed, steps, scale):
+    rows = text_encoder(torch.cat([tokenize(""), tokenize(prompt)]))[0]
+    latents = torch.randn(1, 4, 16, 16, generator=torch.manual_seed(seed))
+    timesteps = (torch.arange(steps) * (1000 // steps)).flip(0) + 1
+    for t, later in zip(timesteps, [*timesteps[1:], 0]):
+        both = unet(torch.cat([latents, latents]), t, rows).sample
+        noise_pred = torch.lerp(*both.chunk(2), float(scale))
+        a, b = alphas_cumprod[t], alphas_cumprod[later]
+        latents = latents * (b / a).sqrt()
+        latents += noise_pred * ((1 - b).sqrt() - ((1 - a) * b / a).sqrt())
+    return decode(latents)
+# manual_denoising_loop.my_draw
+def my_draw(prompt, seed, num_inference_steps, guidance_scale):
+    return pipe(prompt, num_inference_steps=num_inference_steps,
+        guidance_scale=guidance_scale, generator=torch.manual_seed(seed)).images[0]
 # manual_denoising_loop.add_noise
 def add_noise(x, e, a):
     x *= a**0.5
@@ -321,8 +341,19 @@ ddim_step | lambda x, e, a, b: (x - (1 - a).sqrt() * e) / a.sqrt() | whole
 ddim_step | lambda x, e, a, b: None | return
 add_noise | lambda x, e, a: a * x + (1 - a) * e | square root
 add_noise | lambda x, e, a: x + (1 - a).sqrt() * e | fades
-calls | 20 | leaves
-calls | 12 | one call
+my_draw | lambda *a: by_hand(*a, "halves") | swapped
+my_draw | lambda *a: by_hand(*a, "unguided") | without guidance
+my_draw | lambda *a: by_hand(*a, "scale") | scaling_factor
+my_draw | lambda *a: by_hand(*a, "last") | not quite 1
+my_draw | lambda *a: by_hand(*a, "offset") | one too low
+my_draw | lambda *a: by_hand(*a, "padding") | rows of 77
+my_draw | lambda *a: by_hand(*a, "seed") | of that seed
+my_draw | lambda *a: by_hand(*a, "steps") | 25 steps
+my_draw | lambda *a: by_hand(*a, "static") | dtype
+my_draw | lambda *a: by_hand(a[0], a[1], a[2], 9) | away from the pipeline's
+my_draw | lambda *a: Image.new("RGB", (64, 64)) | pixels
+my_draw | lambda *a: torch.zeros(1, 4, 16, 16) | return a picture
+my_draw | lambda *a: None | is there a `return`
 # noise_predictor
 slope | lambda p, x, i, j, d: p(x) - p(x) | copy
 slope | lambda p, x, i, j, d: p(torch.where(torch.arange(256).view(16, 16)\
@@ -452,7 +483,34 @@ def names(tmp_path_factory):
     given |= {"save": save, "bare": bare, "draw": draw}
     given["suits"] = {"num_inference_steps": 2, "guidance_scale": 7.5}
     given["model"] = SimpleNamespace(name="pocket", size=128)
-    return given | {"OUT": tmp_path_factory.mktemp("out")}
+    given |= {"OUT": tmp_path_factory.mktemp("out")}
+    return given | the_loops_parts()
+
+
+def the_loops_parts() -> dict[str, object]:
+    """What stands in notebook 07; its VAE has a factor, like Stable Diffusion's."""
+    pipe = load("pocket", dissect=True)
+    pipe.vae.register_to_config(scaling_factor=0.5)
+
+    def tokenize(text):
+        said = {"padding": "max_length", "return_tensors": "pt"}
+        return pipe.tokenizer(text, **said).input_ids
+
+    def decode(latents):
+        with torch.no_grad():
+            pixels = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
+        return pipe.image_processor.postprocess(pixels)[0]
+
+    given = {"pipe": pipe, "tokenize": tokenize, "decode": decode, "device": "cpu"}
+    given |= {"text_encoder": pipe.text_encoder, "unet": pipe.unet}
+    given |= {"shape": (1, 4, 16, 16), "dtype": torch.float32}
+    given["alphas_cumprod"] = pipe.scheduler.alphas_cumprod
+    return given | {"by_hand": partial(by_hand, pipe)}
+
+
+def beside(name: str, space: dict[str, object]) -> list[object]:
+    """What a notebook gives to a check, beside the answer."""
+    return [space["pipe"]] if name == "manual_denoising_loop.my_draw" else []
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -460,7 +518,7 @@ def test_the_solution_passes(name, names, capsys):
     space = dict(names)
     EXERCISES[name].solution()
     exec(capsys.readouterr().out, space)
-    EXERCISES[name].check(space[own(name)])
+    EXERCISES[name].check(space[own(name)], *beside(name, space))
     assert capsys.readouterr().out == "Correct.\n"
     EXERCISES[name].hint()
     assert len(capsys.readouterr().out) > 20
@@ -471,13 +529,13 @@ def test_an_answer_may_be_written_otherwise(code, names, capsys):
     """In place, as a formula, as a plain number: right is right."""
     space = dict(names)
     exec("# " + code, space)
-    EXERCISES[of(code)].check(space[own(of(code))])
+    EXERCISES[of(code)].check(space[own(of(code))], *beside(of(code), space))
     assert capsys.readouterr().out == "Correct.\n"
 
 
 @pytest.mark.parametrize(("name", "answer", "word"), WRONG)
 def test_a_typical_mistake_is_named(name, answer, word, names, capsys):
-    EXERCISES[name].check(eval(answer, dict(names)))
+    EXERCISES[name].check(eval(answer, dict(names)), *beside(name, names))
     said = capsys.readouterr().out
     assert said.startswith("Not yet: ") and word in said
 
@@ -498,8 +556,8 @@ def test_two_other_ways_of_each_function_are_tried(name):
 @pytest.mark.parametrize(
     "nonsense", ["?", 3.5, print, [], {}, -1, 1e400, lambda *_: 7, float("nan"), True]
 )
-def test_any_answer_gets_a_sentence_and_no_error(name, nonsense, capsys):
-    EXERCISES[name].check(nonsense)
+def test_any_answer_gets_a_sentence_and_no_error(name, nonsense, names, capsys):
+    EXERCISES[name].check(nonsense, *beside(name, names))
     *_, said = capsys.readouterr().out.splitlines()
     assert said.startswith(("Not yet: ", "Cannot tell: ")) and len(said) > 20
 

@@ -23,32 +23,32 @@ class Exercise:
     """One exercise of a notebook.
 
     Attributes:
-        why_not: Takes the learner's answer; says in a sentence what is wrong with it,
-            or nothing where it is right.
+        why_not: Takes the learner's answer, and what the notebook gives beside it; says
+            in a sentence what is wrong with the answer, or nothing where it is right.
         hint_text: What to think of.
         solution_text: Code that passes.
     """
 
-    why_not: Callable[[Any], str | None]
+    why_not: Callable[..., str | None]
     hint_text: str
     solution_text: str
 
-    def check(self, answer: Any) -> None:
+    def check(self, answer: Any, *given: Any) -> None:
         """Prints what is to be said about an answer; None is one not given yet."""
         if answer is None:
             print("Not tried yet. Stuck? Ask for .hint(), and then for .solution().")
             return
         try:
-            problem = self.why_not(answer)
+            problem = self.why_not(answer, *given)
         except Exception as error:  # noqa: BLE001 - an answer may be anything
             print(f"Cannot tell: {type(error).__name__}: {error}")
             return
         print(f"Not yet: {problem}" if problem else "Correct.")
 
-    def choose(self, answer: Any, own: Any) -> Any:
+    def choose(self, answer: Any, *given: Any, own: Any) -> Any:
         """The learner's answer if it is right, else the notebook's own; says which."""
         try:
-            right = answer is not None and self.why_not(answer) is None
+            right = answer is not None and self.why_not(answer, *given) is None
         except Exception:  # noqa: BLE001 - an answer may be anything
             right = False
         print("Goes on with", "yours." if right else "the notebook's own.")

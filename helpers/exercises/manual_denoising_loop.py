@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from diffusers import DDIMScheduler
+from PIL import Image
 
-from helpers.exercises.engine import ask, compare, exercise, number, predictions
+from helpers.exercises.engine import NOTHING, ask, compare, exercise, predictions
 
 
 @exercise(
@@ -65,15 +68,148 @@ def add_noise(answer: Any) -> str | None:
     return compare(got, right, mistakes, rule)
 
 
-# Calls of the U-Net for 20 steps at strength 0.3.
-calls = number(
-    "Strength 0.3 is the last 30 % of the steps; both prompts go in one call.",
-    "calls = 6  # 30 % of 20",
-    6,
-    {
-        20: "strength leaves the first steps out.",
-        14: "those are the steps that are left out.",
-        12: "both prompts go through the U-Net in one call.",
-    },
-    "it is the last 30 % of 20.",
+# What people write instead of a line of the loop, and what to say of it.
+SLIPS = (
+    (
+        "halves",
+        "the halves are swapped: guidance walks from the empty prompt to yours.",
+    ),
+    ("unguided", "that is the picture without guidance: take guidance_scale into it."),
+    (
+        "scale",
+        "divide the latents by vae.config.scaling_factor before they are decoded.",
+    ),
+    ("last", "after the last step comes t = 0, and alphas_cumprod[0] is not quite 1."),
+    ("offset", "your timesteps lie one too low: the last one is t = 1, not 0."),
+    ("padding", "the prompt is not padded: the U-Net was trained with rows of 77."),
+    ("seed", "it does not begin from static of that seed."),
+    ("steps", "it takes 25 steps, whatever num_inference_steps says."),
+    ("static", "the static is another: draw it on the CPU, in the U-Net's dtype."),
 )
+
+
+@exercise(
+    """Before the loop: both embeddings, a generator, static, and the timesteps,
+    `[(1000 // n) * i + 1 for i in reversed(range(n))]`. In the loop: look twice, walk
+    away from the empty prompt, step down. After it: `decode`.""",
+    """
+    @torch.no_grad()
+    def my_draw(prompt, seed, num_inference_steps, guidance_scale):
+        text_embeddings = text_encoder(tokenize(prompt).to(device))[0]
+        uncond_embeddings = text_encoder(tokenize("").to(device))[0]
+        generator = torch.Generator("cpu").manual_seed(seed)
+        latents = torch.randn(shape, generator=generator, dtype=dtype).to(device)
+        stride = 1000 // num_inference_steps
+        for i in reversed(range(num_inference_steps)):
+            t = stride * i + 1
+            noise_pred_text = unet(latents, t, text_embeddings).sample
+            noise_pred_uncond = unet(latents, t, uncond_embeddings).sample
+            difference = noise_pred_text - noise_pred_uncond
+            noise_pred = noise_pred_uncond + guidance_scale * difference
+            alpha_bar = alphas_cumprod[t]
+            alpha_bar_next = alphas_cumprod[max(t - stride, 0)]
+            clean = (latents - (1 - alpha_bar).sqrt() * noise_pred) / alpha_bar.sqrt()
+            latents = alpha_bar_next.sqrt() * clean
+            latents = latents + (1 - alpha_bar_next).sqrt() * noise_pred
+        return decode(latents)
+    """,
+)
+def my_draw(answer: Any, pipe: Any) -> str | None:
+    """The whole loop, against the pipeline's own under DDIM (arXiv:2010.02502)."""
+    asked = ("a photo of a frog", 5, 4, 5.0)
+    got = answer(*asked)
+    if not isinstance(got, Image.Image):
+        return NOTHING if got is None else "return a picture: `decode` the latents."
+    right = _decode(pipe, _theirs(pipe, *asked))
+    if got.size != right.size:
+        return f"your picture has {got.size} pixels, and the model's {right.size}."
+    limit = 1 if pipe.device.type == "cpu" else 8  # a card rounds otherwise
+    apart = _apart(got, right)
+    if apart <= limit:
+        return None
+    slips = {said: _apart(got, by_hand(pipe, *asked, slip)) for slip, said in SLIPS}
+    nearest = min(slips, key=slips.get)
+    if slips[nearest] <= limit:
+        return nearest
+    return (
+        f"it is up to {apart} of 255 away from the pipeline's. Print what each line "
+        "makes beside what sections 2 to 8 make, for the same prompt and seed."
+    )
+
+
+def _apart(image: Image.Image, other: Image.Image) -> int:
+    """The largest difference of two pictures in any value, of 255."""
+    pair = [np.asarray(picture.convert("RGB"), int) for picture in (image, other)]
+    return int(np.abs(pair[0] - pair[1]).max())
+
+
+def _decode(pipe: Any, latents: torch.Tensor) -> Image.Image:
+    with torch.no_grad():
+        pixels = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
+    return pipe.image_processor.postprocess(pixels)[0]
+
+
+def _theirs(
+    pipe: Any, prompt: str, seed: int, num_inference_steps: int, guidance_scale: float
+) -> torch.Tensor:
+    """The pipeline's latents under plain DDIM, (1, 4, height / 8, width / 8)."""
+    before = pipe.scheduler
+    settings = {"timestep_spacing": "leading", "steps_offset": 1}
+    settings |= {"clip_sample": False, "set_alpha_to_one": False}
+    pipe.scheduler = DDIMScheduler.from_config(before.config, **settings)
+    try:
+        return pipe(
+            prompt,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            output_type="latent",
+        ).images
+    finally:
+        pipe.scheduler = before
+
+
+@torch.no_grad()
+def by_hand(
+    pipe: Any,
+    prompt: str,
+    seed: int,
+    num_inference_steps: int,
+    guidance_scale: float,
+    slip: str = "",
+) -> Image.Image:
+    """The loop in plain lines, with one of the ``SLIPS`` in it."""
+    unet, dtype, device = pipe.unet, pipe.unet.dtype, pipe.device
+    padding = {"padding": "do_not_pad" if slip == "padding" else "max_length"}
+    rows = []
+    for text in ("", prompt):
+        ids = pipe.tokenizer(text, return_tensors="pt", **padding).input_ids
+        rows.append(pipe.text_encoder(ids.to(device))[0])
+    shape = (
+        1,
+        unet.config.in_channels,
+        unet.config.sample_size,
+        unet.config.sample_size,
+    )
+    generator = torch.Generator("cpu").manual_seed(0 if slip == "seed" else seed)
+    other = torch.float32 if dtype == torch.float16 else torch.float64
+    kind = other if slip == "static" else dtype
+    latents = torch.randn(shape, generator=generator, dtype=kind).to(device, dtype)
+
+    table = pipe.scheduler.alphas_cumprod.cpu()
+    stride = 1000 // (25 if slip == "steps" else num_inference_steps)
+    for i in reversed(range(1000 // stride)):
+        t = stride * i + (slip != "offset")
+        uncond, text = (unet(latents, t, embeddings).sample for embeddings in rows)
+        if slip == "halves":
+            uncond, text = text, uncond
+        scale = 1.0 if slip == "unguided" else guidance_scale
+        noise_pred = uncond + scale * (text - uncond)
+        now, later = table[t], table[max(t - stride, 0)]
+        if slip == "last" and i == 0:
+            later = torch.tensor(1.0)
+        clean = (latents - (1 - now).sqrt() * noise_pred) / now.sqrt()
+        latents = later.sqrt() * clean + (1 - later).sqrt() * noise_pred
+    if slip == "scale":
+        latents = latents * pipe.vae.config.scaling_factor
+    return _decode(pipe, latents)
