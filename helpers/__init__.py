@@ -17,7 +17,7 @@
     fields           Colab's form fields, as they stand in the code
     widgets          what a form shows for a field, and what is typed into it
     forms            Colab's form fields, working the same in JupyterLab
-    images           grids with labels, files that carry their settings
+    images           grids and tables with labels, files that carry their settings
     labels           text on a picture: a font for every sign, lines that fit
     pictures         any picture that a learner has, as a model wants it
     drawing          a picture to draw on, with the mouse or a finger

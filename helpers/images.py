@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = ["open_picture", "open_pictures"]  # with the rest of this file
 KEY = "settings"  # of the text chunk in a PNG file
 GAP = 8  # pixels around each picture
 NARROWEST = 64  # pixels of a line of text, however narrow the picture
+NAMES = 120  # pixels for the names of the rows of a table
 _told: set[str] = set()  # signs of which it is said that no font has them
 
 
@@ -95,6 +96,49 @@ def grid(
         sheet.paste(tile, (x + (width - tile.width) // 2, y))
         text.write(draw, (x + width / 2, y + height + GAP / 2), lines)
     return sheet
+
+
+def table(
+    rows: Mapping[str, Sequence[Image.Image]],
+    heads: Sequence[str],
+    title: str = "",
+    side: int | None = None,
+) -> Image.Image:
+    """Puts pictures into rows that have names, under heads, all under one title.
+
+    Args:
+        rows: Its pictures by the name of the row; as many in each as there are heads.
+        heads: One for each column.
+        title: What is true of all of them.
+        side: As in ``grid``.
+
+    Raises:
+        Mistake: There are no pictures.
+        ValueError: A row has not one picture for each head.
+    """
+    if any(len(row) != len(heads) for row in rows.values()):
+        raise ValueError(f"each row needs {len(heads)} pictures, one for each head.")
+    sheet = grid(
+        [image for row in rows.values() for image in row], len(heads), None, side
+    )
+    width, height = sheet.width // len(heads), sheet.height // len(rows)
+    _tell_missing([*rows, *heads, title])
+    names = [text.wrap(name, NAMES) for name in rows]
+    above = [text.wrap(head, width - GAP) for head in heads]
+    over = text.wrap(title, NAMES + sheet.width)
+    heads_at = len(over) * text.LINE + GAP
+    top = heads_at + max(map(len, above)) * text.LINE
+    whole = Image.new("RGB", (NAMES + GAP + sheet.width, top + sheet.height), "white")
+    whole.paste(sheet, (NAMES + GAP, top))
+    draw = ImageDraw.Draw(whole)
+    text.write(draw, (whole.width / 2, 0), over)
+    for i, lines in enumerate(above):
+        x, y = NAMES + GAP + (i + 0.5) * width, top - len(lines) * text.LINE
+        text.write(draw, (x, y), lines)
+    for i, lines in enumerate(names):
+        y = top + (i + 0.5) * height - len(lines) * text.LINE / 2
+        text.write(draw, (GAP + NAMES / 2, y), lines)
+    return whole
 
 
 def same(image: Image.Image, other: Image.Image) -> bool:

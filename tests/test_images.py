@@ -81,6 +81,21 @@ def test_grid_wants_pictures_and_a_label_for_each():
         images.grid([Image.new("RGB", (8, 8))] * 2, labels=["one"])
 
 
+def test_a_table_names_rows_and_columns():
+    rows = {n: [Image.new("RGB", (64, 64), n)] * 3 for n in ("red", "blue")}
+    bare = np.asarray(
+        images.table(dict(zip(" \t", rows.values(), strict=True)), [""] * 3)
+    )
+    named = np.asarray(images.table(rows, ["a", "b", "c " * 200], "all of them"))
+    assert named.shape[0] > bare.shape[0] and named.shape[1] == bare.shape[1]
+    top = len(named) - images.grid([*rows["red"], *rows["blue"]], 3).height
+    dark = (named < 100).all(-1)
+    assert dark[:top].any(), "a title and heads"
+    assert dark[top:, : images.NAMES].any() and not (bare < 100).all(-1).any()
+    with pytest.raises(ValueError, match="2 pictures"):
+        images.table(rows, ["a", "b"])
+
+
 def test_caption_names_what_was_given():
     text = images.caption("a frog", seed=4, num_inference_steps=1, guidance_scale=7.0)
     assert text == "“a frog” · seed 4 · 1 step · guidance 7"
