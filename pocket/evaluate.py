@@ -3,7 +3,8 @@
 Two classifiers that were trained on renders of the world and on nothing else
 (``pocket.classifier``) judge; their own accuracy on renders they have not seen is
 printed first. They then judge pictures generated for combinations that the training of
-the model never showed. Every share comes with its 95 % Wilson interval.
+the model never showed; a judge whose weights are not there is left out. Every share
+comes with its 95 % Wilson interval.
 
 ``python -m pocket.evaluate --lessons`` only draws the grid of 64 pictures from the
 lessons' own prompts.
@@ -295,7 +296,8 @@ def evaluate(
         steps: A second table with a column for each, at guidance 7.5.
     """
     pipe = load_pipeline(folder)
-    judges = {name: load_classifier(path) for name, path in JUDGES.items()}
+    there = {name: path for name, path in JUDGES.items() if path.is_file()}
+    judges = {name: load_classifier(path) for name, path in there.items()}
     unseen, unseen_specs = world.pictures(2000, 1000, held_out=True)
     few = through_vae(pipe, unseen[:256])
     for name, classifier in judges.items():
@@ -329,7 +331,7 @@ def evaluate(
         say()
         negative_prompt(pipe, judges["forgiving"], pictures // 2)
         made = drawn[7.5, 25]
-        said = judge(judges["strict"], made)
+        said = judge(judges.get("strict", judges["forgiving"]), made)
         say(f"\nThe ten worst pictures: {draw_worst(made, said, specs, prompts)}")
 
 
