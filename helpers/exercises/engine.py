@@ -45,7 +45,7 @@ class Exercise:
             return
         print(f"Not yet: {problem}" if problem else "Correct.")
 
-    def choose(self, answer: Any, *given: Any, own: Any) -> Any:
+    def choose(self, answer: Any, own: Any, *given: Any) -> Any:
         """The learner's answer if it is right, else the notebook's own; says which."""
         try:
             right = answer is not None and self.why_not(answer, *given) is None
