@@ -147,10 +147,13 @@ def same(image: Image.Image, other: Image.Image) -> bool:
     That much is rounding: a result may differ in its last bit where another program
     takes a core meanwhile (``helpers.cores``).
     """
-    if image.size != other.size:
-        return False
+    return image.size == other.size and apart(image, other) <= 1
+
+
+def apart(image: Image.Image, other: Image.Image) -> int:
+    """The largest difference of two pictures of one size in any value, of 255."""
     pair = [np.asarray(picture.convert("RGB"), int) for picture in (image, other)]
-    return bool(np.abs(pair[0] - pair[1]).max() <= 1)
+    return int(np.abs(pair[0] - pair[1]).max())
 
 
 def save(image: Image.Image, path: str | Path, /, **settings: Any) -> Path:

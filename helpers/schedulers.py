@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import DDIMScheduler
@@ -70,9 +70,9 @@ def adds_noise(scheduler: SchedulerMixin) -> bool:
     return not torch.equal(*ends)
 
 
-def to_ddim(scheduler: SchedulerMixin) -> DDIMScheduler:
+def to_ddim(scheduler: SchedulerMixin, **settings: Any) -> DDIMScheduler:
     """DDIM (arXiv:2010.02502) with the noise levels of another scheduler.
 
     Without the clipping that it does by default, which is for pictures, not latents.
     """
-    return DDIMScheduler.from_config(scheduler.config, clip_sample=False)
+    return DDIMScheduler.from_config(scheduler.config, clip_sample=False, **settings)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from diffusers import DDIMScheduler
 from PIL import Image
 
 from helpers.exercises.engine import NOTHING, ask, compare, exercise, predictions
+from helpers.images import apart
+from helpers.schedulers import to_ddim
 
 
 @exercise(
@@ -124,23 +124,17 @@ def my_draw(answer: Any, pipe: Any) -> str | None:
     if got.size != right.size:
         return f"your picture has {got.size} pixels, and the model's {right.size}."
     limit = 1 if pipe.device.type == "cpu" else 8  # a card rounds otherwise
-    apart = _apart(got, right)
-    if apart <= limit:
+    distance = apart(got, right)
+    if distance <= limit:
         return None
-    slips = {said: _apart(got, by_hand(pipe, *asked, slip)) for slip, said in SLIPS}
+    slips = {said: apart(got, by_hand(pipe, *asked, slip)) for slip, said in SLIPS}
     nearest = min(slips, key=slips.get)
     if slips[nearest] <= limit:
         return nearest
     return (
-        f"it is up to {apart} of 255 away from the pipeline's. Print what each line "
+        f"it is up to {distance} of 255 away from the pipeline's. Print what each line "
         "makes beside what sections 2 to 8 make, for the same prompt and seed."
     )
-
-
-def _apart(image: Image.Image, other: Image.Image) -> int:
-    """The largest difference of two pictures in any value, of 255."""
-    pair = [np.asarray(picture.convert("RGB"), int) for picture in (image, other)]
-    return int(np.abs(pair[0] - pair[1]).max())
 
 
 def _decode(pipe: Any, latents: torch.Tensor) -> Image.Image:
@@ -154,9 +148,8 @@ def _theirs(
 ) -> torch.Tensor:
     """The pipeline's latents under plain DDIM, (1, 4, height / 8, width / 8)."""
     before = pipe.scheduler
-    settings = {"timestep_spacing": "leading", "steps_offset": 1}
-    settings |= {"clip_sample": False, "set_alpha_to_one": False}
-    pipe.scheduler = DDIMScheduler.from_config(before.config, **settings)
+    spacing = {"timestep_spacing": "leading", "steps_offset": 1}
+    pipe.scheduler = to_ddim(before, **spacing, set_alpha_to_one=False)
     try:
         return pipe(
             prompt,
