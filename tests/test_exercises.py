@@ -166,6 +166,23 @@ add_noise = lambda x, e, a: a.sqrt() * x + torch.sqrt(1 - a) * e
 def add_noise(x, e, a):
     angle = torch.acos(a.sqrt())
     return torch.cos(angle) * x + torch.sin(angle) * e
+# mixing_prompts.slerp
+def slerp(a, b, weight):
+    cosine = torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0)
+    angle = torch.arccos(cosine)
+    a *= torch.sin(angle - weight * angle) / torch.sin(angle)
+    return a + b * (torch.sin(weight * angle) / torch.sin(angle))
+# mixing_prompts.slerp
+def slerp(a, b, weight):
+    x, y = a.numpy().ravel(), b.numpy().ravel()
+    angle = np.arccos(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+    mixed = np.sin((1 - weight) * angle) * x + np.sin(weight * angle) * y
+    return (mixed / np.sin(angle)).reshape(a.shape)
+# mixing_prompts.ease
+def ease(count):
+    return [np.sin(np.pi / 2 * i / (count - 1)) ** 2 for i in range(count)]
+# mixing_prompts.ease
+ease = lambda count: 0.5 - torch.cos(torch.linspace(0, torch.pi, count)) / 2
 # noise_predictor.slope
 def slope(p, picture, row, column, nudge):
     before = p(picture)
@@ -336,6 +353,16 @@ thin | 320 * 320 | stands still
 thin | 4 * 320 | one of the two
 merge | lambda W, A, B, s: W + B @ A | scale
 merge | lambda W, A, B, s: W + s * A.T @ B.T | transposed
+# mixing_prompts
+slerp | lambda a, b, w: torch.lerp(a, b, w) | straight line
+slerp | lambda a, b, w: None | return
+slerp | lambda a, b, w: (1 - w) * a + w * a | as long
+ease | lambda n: np.linspace(0, 1, n) | even steps
+ease | lambda n: (1 - np.cos(np.pi * np.linspace(1, 0, n))) / 2 | from 1 to 0
+ease | lambda n: (1 - np.cos(np.pi * np.arange(n) / n)) / 2 | should be 1
+ease | lambda n: 1 - np.cos(np.pi * np.linspace(0, 1, n)) | halve
+looks | 50 | twice
+looks | 25 | steps
 # manual_denoising_loop
 ddim_step | lambda x, e, a, b: (x - (1 - a).sqrt() * e) / a.sqrt() | whole
 ddim_step | lambda x, e, a, b: None | return
