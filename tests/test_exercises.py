@@ -369,15 +369,22 @@ ddim_step | lambda x, e, a, b: None | return
 add_noise | lambda x, e, a: a * x + (1 - a) * e | square root
 add_noise | lambda x, e, a: x + (1 - a).sqrt() * e | fades
 my_draw | lambda *a: by_hand(*a, "halves") | swapped
+my_draw | lambda *a: by_hand(*a, "side") | noise_pred_uncond
+my_draw | lambda *a: by_hand(*a, "below") | below 0
+my_draw | lambda *a: by_hand(*a, "top") | from 999 down
+my_draw | lambda *a: by_hand(*a, "climb") | largest t
+my_draw | lambda *a: (lambda ddim_step: ddim_step(*a))(None) | exercise 1
 my_draw | lambda *a: by_hand(*a, "unguided") | without guidance
 my_draw | lambda *a: by_hand(*a, "scale") | scaling_factor
 my_draw | lambda *a: by_hand(*a, "last") | not quite 1
 my_draw | lambda *a: by_hand(*a, "offset") | one too low
 my_draw | lambda *a: by_hand(*a, "padding") | rows of 77
-my_draw | lambda *a: by_hand(*a, "seed") | of that seed
-my_draw | lambda *a: by_hand(*a, "steps") | 25 steps
+my_draw | lambda p, *a: by_hand("frogs on stilts", *a) | whatever `prompt` is
+my_draw | lambda p, s, *a: by_hand(p, 4, *a) | whatever `seed` is
+my_draw | lambda p, s, n, g: by_hand(p, s, 25, g) | whatever `num_inference_steps`
+my_draw | lambda p, s, n, g: by_hand(p, s, n, 7.5) | whatever `guidance_scale` is
 my_draw | lambda *a: by_hand(*a, "static") | dtype
-my_draw | lambda *a: by_hand(a[0], a[1], a[2], 9) | away from the pipeline's
+my_draw | lambda p, s, n, g: by_hand(p, s, n, g + 4) | away from the pipeline's
 my_draw | lambda *a: Image.new("RGB", (64, 64)) | pixels
 my_draw | lambda *a: torch.zeros(1, 4, 16, 16) | return a picture
 my_draw | lambda *a: None | is there a `return`
