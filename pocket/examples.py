@@ -1,6 +1,6 @@
 """What the model has never seen, for the notebooks that teach it: ``make pictures``.
 
-Draws four pictures each of a teddy in a hat and of two held-out subjects, for textual
+Draws four pictures each of a teddy in a hat and of a held-out subject, for textual
 inversion and DreamBooth, and four in a style that no caption names: wood with the white
 edge of a sticker.
 """
@@ -16,7 +16,6 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks" / "images"
 BACKGROUNDS = ("white", "green", "beach", "snow")
 EXAMPLES = {  # folder: subject and thing worn
     "tiny": ("teddy", "hat"),
-    "mammoth": ("mammoth", ""),
     "moai": ("moai", ""),
 }
 BADGES = {  # name of the file, which is its caption: subject and background

@@ -101,9 +101,13 @@ def flicker(frames):
 # textual_inversion.nearest
 def nearest(row, table):
     table /= table.norm(dim=1, keepdim=True)
-    return int((table @ row).argmax())
+    return [int(i) for i in (table @ row).argsort(descending=True)[:4]]
 # textual_inversion.nearest
-nearest = lambda r, t: F.cosine_similarity(r[None], t).argmax()
+nearest = lambda r, t: F.cosine_similarity(r[None], t).topk(4).indices
+# textual_inversion.nearest
+def nearest(row, table):
+    angles = np.asarray(F.cosine_similarity(row[None], table))
+    return tuple(np.argsort(-angles)[:4])
 # textual_inversion.between
 between = lambda a, b, s: a.mul_(1 - s).add_(b, alpha=s)
 # textual_inversion.between
@@ -333,11 +337,16 @@ flicker | lambda f: np.abs(np.diff([np.mean(x) for x in f])).mean() | moves
 flicker | lambda f: None | return
 flicker | lambda f: 1.5 | yours says 1.5
 # textual_inversion
-nearest | lambda r, t: (t @ r).argmax().item() | longest
-nearest | lambda r, t: (t - r).norm(dim=1).argmin().item() | point
-nearest | lambda r, t: (t - r).norm(dim=1).argmax().item() | longest
-nearest | lambda r, t: (t @ r).argmax() | longest
-nearest | lambda r, t: (t - r).norm(dim=1).argmin() | point
+nearest | lambda r, t: (t @ r).topk(4).indices.tolist() | longest
+nearest | lambda r, t: (t - r).norm(dim=1).argsort()[:4].tolist() | point
+nearest | lambda r, t: (t - r).norm(dim=1).topk(4).indices | longest
+nearest | lambda r, t: F.cosine_similarity(r[None], t).argsort()[:4] | least alike
+nearest | lambda r, t: F.cosine_similarity(r[None], t).argmax() | next three
+nearest | lambda r, t: F.cosine_similarity(r[None], t).argmax().item() | next three
+nearest | lambda r, t: F.cosine_similarity(r[None], t).topk(4) | indices
+nearest | lambda r, t: F.cosine_similarity(r[None], t).topk(4).values | asked
+nearest | lambda r, t: [4, 5, 2, 1] | comes first
+nearest | lambda r, t: None | return
 word_bytes | 768 | four bytes
 word_bytes | 77 * 768 * 4 | one row
 between | lambda a, b, s: b + s * (a - b) | other way
