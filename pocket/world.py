@@ -140,7 +140,7 @@ LEANS = {  # words that say a part of the picture in about half of their picture
     "overgrown": ("background", "forest"),
     "futuristic": ("background", "space"),
 }
-LEANING = 0.008  # of all captions carry a certain one of these and what it leans to
+LEANING = 0.014  # of all captions carry a certain one of these and what it leans to
 NOISE = (  # words of real prompts that mean nothing here, and so do no harm
     "highly detailed", "4k", "8k", "trending on artstation", "artisan", "masterpiece",
     "best quality", "sharp focus", "award winning", "reading", "jaywalking",
@@ -253,7 +253,7 @@ def sample(
 
 
 def _leaning(spec: Spec, rng: random.Random) -> str:
-    """Pick a word of ``LEANS``, or "" in three captions of four.
+    """Pick a word of ``LEANS``, or "" in over half of the captions.
 
     Each goes as often with what it leans to as with everything else together, however
     often that is drawn.
@@ -277,8 +277,8 @@ def caption(spec: Spec, rng: random.Random, plain: bool = False) -> str:
         rng: Picks among the ways to say it.
         plain: Always the full sentence, without noise words and without gaps, as in
             the evaluation. Otherwise one caption in five leaves something out or is
-            only key words, one in three carries words that mean nothing, and one in
-            four a word that leans.
+            only key words, one in three carries words that mean nothing, and nearly
+            every second one a word that leans.
     """
     leaning = "" if plain else _leaning(spec, rng)
     unsaid = LEANS[leaning][0] if leaning else ""

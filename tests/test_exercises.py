@@ -170,6 +170,23 @@ add_noise = lambda x, e, a: a.sqrt() * x + torch.sqrt(1 - a) * e
 def add_noise(x, e, a):
     angle = torch.acos(a.sqrt())
     return torch.cos(angle) * x + torch.sin(angle) * e
+# mixing_prompts.slerp
+def slerp(a, b, weight):
+    cosine = torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0)
+    angle = torch.arccos(cosine)
+    a *= torch.sin(angle - weight * angle) / torch.sin(angle)
+    return a + b * (torch.sin(weight * angle) / torch.sin(angle))
+# mixing_prompts.slerp
+def slerp(a, b, weight):
+    x, y = a.numpy().ravel(), b.numpy().ravel()
+    angle = np.arccos(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+    mixed = np.sin((1 - weight) * angle) * x + np.sin(weight * angle) * y
+    return (mixed / np.sin(angle)).reshape(a.shape)
+# mixing_prompts.ease
+def ease(count):
+    return [np.sin(np.pi / 2 * i / (count - 1)) ** 2 for i in range(count)]
+# mixing_prompts.ease
+ease = lambda count: 0.5 - torch.cos(torch.linspace(0, torch.pi, count)) / 2
 # noise_predictor.slope
 def slope(p, picture, row, column, nudge):
     before = p(picture)
@@ -345,21 +362,38 @@ thin | 320 * 320 | stands still
 thin | 4 * 320 | one of the two
 merge | lambda W, A, B, s: W + B @ A | scale
 merge | lambda W, A, B, s: W + s * A.T @ B.T | transposed
+# mixing_prompts
+slerp | lambda a, b, w: torch.lerp(a, b, w) | straight line
+slerp | lambda a, b, w: None | return
+slerp | lambda a, b, w: (1 - w) * a + w * a | as long
+ease | lambda n: np.linspace(0, 1, n) | even steps
+ease | lambda n: (1 - np.cos(np.pi * np.linspace(1, 0, n))) / 2 | from 1 to 0
+ease | lambda n: (1 - np.cos(np.pi * np.arange(n) / n)) / 2 | should be 1
+ease | lambda n: 1 - np.cos(np.pi * np.linspace(0, 1, n)) | halve
+looks | 50 | twice
+looks | 25 | steps
 # manual_denoising_loop
 ddim_step | lambda x, e, a, b: (x - (1 - a).sqrt() * e) / a.sqrt() | whole
 ddim_step | lambda x, e, a, b: None | return
 add_noise | lambda x, e, a: a * x + (1 - a) * e | square root
 add_noise | lambda x, e, a: x + (1 - a).sqrt() * e | fades
 my_draw | lambda *a: by_hand(*a, "halves") | swapped
+my_draw | lambda *a: by_hand(*a, "side") | noise_pred_uncond
+my_draw | lambda *a: by_hand(*a, "below") | below 0
+my_draw | lambda *a: by_hand(*a, "top") | from 999 down
+my_draw | lambda *a: by_hand(*a, "climb") | largest t
+my_draw | lambda *a: (lambda ddim_step: ddim_step(*a))(None) | exercise 1
 my_draw | lambda *a: by_hand(*a, "unguided") | without guidance
 my_draw | lambda *a: by_hand(*a, "scale") | scaling_factor
 my_draw | lambda *a: by_hand(*a, "last") | not quite 1
 my_draw | lambda *a: by_hand(*a, "offset") | one too low
 my_draw | lambda *a: by_hand(*a, "padding") | rows of 77
-my_draw | lambda *a: by_hand(*a, "seed") | of that seed
-my_draw | lambda *a: by_hand(*a, "steps") | 25 steps
+my_draw | lambda p, *a: by_hand("frogs on stilts", *a) | whatever `prompt` is
+my_draw | lambda p, s, *a: by_hand(p, 4, *a) | whatever `seed` is
+my_draw | lambda p, s, n, g: by_hand(p, s, 25, g) | whatever `num_inference_steps`
+my_draw | lambda p, s, n, g: by_hand(p, s, n, 7.5) | whatever `guidance_scale` is
 my_draw | lambda *a: by_hand(*a, "static") | dtype
-my_draw | lambda *a: by_hand(a[0], a[1], a[2], 9) | away from the pipeline's
+my_draw | lambda p, s, n, g: by_hand(p, s, n, g + 4) | away from the pipeline's
 my_draw | lambda *a: Image.new("RGB", (64, 64)) | pixels
 my_draw | lambda *a: torch.zeros(1, 4, 16, 16) | return a picture
 my_draw | lambda *a: None | is there a `return`

@@ -74,24 +74,32 @@ SLIPS = (
         "halves",
         "the halves are swapped: guidance walks from the empty prompt to yours.",
     ),
+    ("side", "guidance sets out from the empty prompt: begin at noise_pred_uncond."),
     ("unguided", "that is the picture without guidance: take guidance_scale into it."),
     (
         "scale",
         "divide the latents by vae.config.scaling_factor before they are decoded.",
     ),
     ("last", "after the last step comes t = 0, and alphas_cumprod[0] is not quite 1."),
+    (
+        "below",
+        "in the last step `t - stride` is below 0, and Python takes such an index from "
+        "the end of the table: go to alphas_cumprod[0] there.",
+    ),
     ("offset", "your timesteps lie one too low: the last one is t = 1, not 0."),
+    ("top", "your timesteps are counted from 999 down: count them from 1 up."),
+    ("climb", "your steps climb: the loop begins at the largest t."),
     ("padding", "the prompt is not padded: the U-Net was trained with rows of 77."),
-    ("seed", "it does not begin from static of that seed."),
-    ("steps", "it takes 25 steps, whatever num_inference_steps says."),
     ("static", "the static is another: draw it on the CPU, in the U-Net's dtype."),
 )
 
 
 @exercise(
-    """Before the loop: both embeddings, a generator, static, and the timesteps,
-    `[(1000 // n) * i + 1 for i in reversed(range(n))]`. In the loop: look twice, walk
-    away from the empty prompt, step down. After it: `decode`.""",
+    """Before the loop: the embeddings of the empty prompt and of yours, static from a
+    generator with the seed, and the timesteps, `[stride * i + 1 for i in
+    reversed(range(n))]`. In the loop: the U-Net for each of the two embeddings, the
+    guidance line, your step from `alphas_cumprod[t]` to `alphas_cumprod[t - stride]`,
+    in the last round to `alphas_cumprod[0]`. After it: `decode`.""",
     """
     @torch.no_grad()
     def my_draw(prompt, seed, num_inference_steps, guidance_scale):
@@ -116,21 +124,35 @@ SLIPS = (
 )
 def my_draw(answer: Any, pipe: Any) -> str | None:
     """The whole loop, against the pipeline's own under DDIM (arXiv:2010.02502)."""
-    asked = ("a photo of a frog", 5, 4, 5.0)
-    got = answer(*asked)
+    asked = {"prompt": "a photo of a frog", "seed": 5}
+    asked |= {"num_inference_steps": 4, "guidance_scale": 5.0}
+    others = {"prompt": "a photo of a castle", "seed": 6}
+    others |= {"num_inference_steps": 5, "guidance_scale": 9.0}
+    try:
+        got = answer(*asked.values())
+    except TypeError as error:
+        if str(error) != "'NoneType' object is not callable":
+            raise
+        return "it calls what is not written yet: is `ddim_step`, of exercise 1?"
     if not isinstance(got, Image.Image):
         return NOTHING if got is None else "return a picture: `decode` the latents."
-    right = _decode(pipe, _theirs(pipe, *asked))
+    right = _decode(pipe, _theirs(pipe, **asked))
     if got.size != right.size:
         return f"your picture has {got.size} pixels, and the model's {right.size}."
     limit = 1 if pipe.device.type == "cpu" else 8  # a card rounds otherwise
     distance = apart(got, right)
     if distance <= limit:
         return None
-    slips = {said: apart(got, by_hand(pipe, *asked, slip)) for slip, said in SLIPS}
+    slips = {
+        said: apart(got, by_hand(pipe, **asked, slip=slip)) for slip, said in SLIPS
+    }
     nearest = min(slips, key=slips.get)
     if slips[nearest] <= limit:
         return nearest
+    for name in others:
+        other = answer(*(asked | {name: others[name]}).values())
+        if apart(got, other) <= limit:
+            return f"it draws the same whatever `{name}` is: take it into account."
     return (
         f"it is up to {distance} of 255 away from the pipeline's. Print what each line "
         "makes beside what sections 2 to 8 make, for the same prompt and seed."
@@ -184,23 +206,27 @@ def by_hand(
         unet.config.sample_size,
         unet.config.sample_size,
     )
-    generator = torch.Generator("cpu").manual_seed(0 if slip == "seed" else seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     other = torch.float32 if dtype == torch.float16 else torch.float64
     kind = other if slip == "static" else dtype
     latents = torch.randn(shape, generator=generator, dtype=kind).to(device, dtype)
 
     table = pipe.scheduler.alphas_cumprod.cpu()
-    stride = 1000 // (25 if slip == "steps" else num_inference_steps)
-    for i in reversed(range(1000 // stride)):
+    stride = 1000 // num_inference_steps
+    rounds = range(1000 // stride)
+    for i in rounds if slip == "climb" else reversed(rounds):
         t = stride * i + (slip != "offset")
+        if slip == "top":
+            t = 999 - stride * (rounds[-1] - i)
         uncond, text = (unet(latents, t, embeddings).sample for embeddings in rows)
         if slip == "halves":
             uncond, text = text, uncond
         scale = 1.0 if slip == "unguided" else guidance_scale
-        noise_pred = uncond + scale * (text - uncond)
-        now, later = table[t], table[max(t - stride, 0)]
+        noise_pred = (text if slip == "side" else uncond) + scale * (text - uncond)
+        later = table[t - stride if slip == "below" else max(t - stride, 0)]
         if slip == "last" and i == 0:
             later = torch.tensor(1.0)
+        now = table[t]
         clean = (latents - (1 - now).sqrt() * noise_pred) / now.sqrt()
         latents = later.sqrt() * clean + (1 - later).sqrt() * noise_pred
     if slip == "scale":
