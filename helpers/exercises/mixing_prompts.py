@@ -26,30 +26,26 @@ def slerp(answer: Any) -> str | None:
     a, b = (x[:1] for x in predictions())
     got = ask(answer, a, b, 0.3)
     angle = torch.acos((a * b).sum() / (a.norm() * b.norm()))
-
-    def on_the_arc(first: float, second: float) -> torch.Tensor:
-        return (np.sin(first) * a + np.sin(second) * b) / torch.sin(angle)
-
-    first, second = float(0.7 * angle), float(0.3 * angle)
-    right = on_the_arc(first, second)
+    right = _on_the_arc(a, b, angle)
     mistakes = {
         "that is the straight line: its middle is too weak.": torch.lerp(a, b, 0.3),
         "the two shares are swapped: at weight 0 it should be `a`.": (
-            on_the_arc(second, first)
+            _on_the_arc(b, a, angle)
         ),
         "divide by the sine of the angle.": right * torch.sin(angle),
         "that is the cosine; the angle is its arc cosine, torch.acos.": (
-            _with_angle(a, b, torch.cos(angle))
+            _on_the_arc(a, b, torch.cos(angle))
         ),
         "the cosine is the product over *both* lengths.": (
-            _with_angle(a, b, torch.acos((a * b).sum() / a.norm() ** 2))
+            _on_the_arc(a, b, torch.acos((a * b).sum() / a.norm() ** 2))
         ),
     }
     rule = "at weight 0 it should be `a`, at 1 `b`, and in between as long as they are."
     return compare(got, right, mistakes, rule)
 
 
-def _with_angle(a: torch.Tensor, b: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+def _on_the_arc(a: torch.Tensor, b: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """At weight 0.3 between a and b, for an angle that may be wrong."""
     shares = torch.sin(0.7 * angle), torch.sin(0.3 * angle)
     return (shares[0] * a + shares[1] * b) / torch.sin(angle)
 
