@@ -15,7 +15,7 @@
     rescue           a pipeline that goes on when memory is full or numbers overflow
     settings         what a prompt or a setting cannot do, told before it is tried
     fields           Colab's form fields, as they stand in the code
-    widgets          what a form shows for a field, and what is typed into it
+    widgets          what a form shows for a field; a slider with a live picture
     forms            Colab's form fields, working the same in JupyterLab
     images           grids and tables with labels, files that carry their settings
     labels           text on a picture: a font for every sign, lines that fit

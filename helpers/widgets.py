@@ -1,7 +1,8 @@
-"""The ipywidget of a form field: what is typed into it counts at once."""
+"""The ipywidget of a form field, where what is typed counts at once; a live picture."""
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,16 @@ from ipywidgets import (
     VBox,
     jslink,
 )
+from ipywidgets import Image as Window
 from traitlets import TraitError
 
+from helpers.images import grid
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ipywidgets import Widget
+    from PIL import Image
 
     from helpers.fields import Field
 
@@ -122,6 +129,35 @@ class Slider(VBox):
                 f"{self.slider.max}: {value} is taken for {typed}."
             )
             self.value = value
+
+
+def redrawn(
+    draw: Callable[[float], Image.Image],
+    name: str,
+    value: float,
+    lowest: float = 0,
+) -> VBox:
+    """A slider up to 1 with a picture below it, drawn anew when the slider is let go.
+
+    Args:
+        draw: Makes the picture of a value.
+        name: Of the value; it stands beside the slider and, with it, under the picture.
+        value: Where the slider is at first.
+        lowest: Where it begins.
+    """
+    slider = FloatSlider(value, min=lowest, max=1, step=0.05, description=name)
+    slider.style.description_width = "initial"  # as wide as the name
+    slider.continuous_update = False  # or each place on the way would be drawn
+    window = Window()
+
+    def show(_: Any = None) -> None:
+        value, file = _without_noise(slider.value), io.BytesIO()
+        grid([draw(value)], labels=[f"{name} {value:g}"]).save(file, "PNG")
+        window.value = file.getvalue()
+
+    slider.observe(show, "value")
+    show()
+    return VBox([slider, window])
 
 
 def _without_noise(value: float) -> float:

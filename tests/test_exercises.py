@@ -83,18 +83,18 @@ def steps_run(n, s):
 steps_run = lambda n, s: np.floor(n * s)
 # img2img.gentle
 gentle = 0.26
-# img2img.flicker
-def flicker(frames):
+# img2img.change
+def change(frames):
     frames = [np.array(frame, float) for frame in frames]
     pairs = zip(frames, frames[1:])
     return float(np.mean([np.mean(np.abs(a - b)) for a, b in pairs]))
-# img2img.flicker
-def flicker(frames):
+# img2img.change
+def change(frames):
     for i, frame in enumerate(frames):
         frames[i] = torch.tensor(np.array(frame)).float()
     return torch.stack(frames).diff(dim=0).abs().mean()
-# img2img.flicker
-def flicker(frames):
+# img2img.change
+def change(frames):
     frames = np.stack(frames).astype(np.int16)
     frames[:-1] -= frames[1:]
     return abs(frames[:-1]).mean()
@@ -331,11 +331,11 @@ steps_run | lambda n, s: max(int(n * s), 1) | half a step
 steps_run | lambda n, s: None | return
 gentle | 10 | share
 gentle | 0.75 | runs 30
-flicker | lambda f: np.diff(np.stack(f).astype(int), axis=0).mean() | cancels
-flicker | lambda f: np.abs(np.diff(np.stack(f), axis=0)).mean() | wrap
-flicker | lambda f: np.abs(np.diff([np.mean(x) for x in f])).mean() | moves
-flicker | lambda f: None | return
-flicker | lambda f: 1.5 | yours says 1.5
+change | lambda f: np.diff(np.stack(f).astype(int), axis=0).mean() | cancels
+change | lambda f: np.abs(np.diff(np.stack(f), axis=0)).mean() | wrap
+change | lambda f: np.abs(np.diff([np.mean(x) for x in f])).mean() | moves
+change | lambda f: None | return
+change | lambda f: 1.5 | yours says 1.5
 # textual_inversion
 nearest | lambda r, t: (t @ r).topk(4).indices.tolist() | longest
 nearest | lambda r, t: (t - r).norm(dim=1).argsort()[:4].tolist() | point

@@ -53,20 +53,20 @@ def gentle(answer: Any) -> str | None:
     """`np.diff(frames, axis=0)` is the change from each frame to the next. First turn
     pictures into numbers that can be negative: `np.asarray(frame).astype(int)`.""",
     """
-    def flicker(frames):
+    def change(frames):
         frames = np.stack([np.asarray(frame).astype(int) for frame in frames])
         return np.abs(np.diff(frames, axis=0)).mean()""",
 )
-def flicker(answer: Any) -> str | None:
+def change(answer: Any) -> str | None:
     """The mean absolute change of a value from one frame to the next."""
     stripes = np.zeros((3, 8, 8, 3), np.uint8)  # one that moves and changes its light
     for i, light in enumerate((100, 200, 50)):
         stripes[i, :, 2 * i] = light
     got = ask(answer, [Image.fromarray(stripe) for stripe in stripes])
-    change = np.diff(stripes.astype(int), axis=0)
-    right = np.abs(change).mean()
+    steps = np.diff(stripes.astype(int), axis=0)
+    right = np.abs(steps).mean()
     mistakes = {
-        "down cancels up: take the size of each change, with np.abs.": change.mean(),
+        "down cancels up: take the size of each change, with np.abs.": steps.mean(),
         "small numbers without a sign wrap around: .astype(int) first.": (
             np.abs(np.diff(stripes, axis=0)).mean()
         ),
