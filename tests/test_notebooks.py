@@ -1,6 +1,7 @@
 """Notebooks: each runs from end to end, and lies in the repository as it should."""
 
 import ast
+import itertools
 import re
 
 import pytest
@@ -25,6 +26,7 @@ from tools.notebooks import CELL_METADATA
 
 PAGES = [ROOT / "README.md", ROOT / "colab_badges.md"]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+NUMBERED = re.compile(r"\d+[.)]\s")
 WORDS, WIDTH = 120, 88
 # Those that take long run as they are only; about how many seconds.
 LONG = {"02": 80, "03": 70, "05": 170, "06": 350, "08": 70}
@@ -123,6 +125,16 @@ def test_text_is_brief(file):
     for cell in cells(file, "markdown"):
         prose = LINK.sub("link", IMAGE.sub("", BADGE.sub("", cell.source)))
         assert len(prose.split()) <= WORDS, cell.source
+
+
+@every_notebook
+def test_no_sentence_turns_into_a_list(file):
+    """A line that wraps before "1. So" becomes a list, and its number is gone."""
+    for cell in cells(file, "markdown"):
+        lines = cell.source.splitlines()
+        for before, line in itertools.pairwise(lines):
+            if NUMBERED.match(line) and not NUMBERED.match(before):
+                assert not before.strip() or before.startswith(" "), line
 
 
 @every_notebook
