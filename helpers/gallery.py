@@ -1,8 +1,8 @@
 """Hundreds of pictures, each made once, by one process or by many.
 
-A folder and a list of what shall be in it, ``manifest.jsonl``, come first. What is to do
-is what the list has and the folder has not, so a gallery that was stopped, killed or
-begun on other machines goes on from the folder alone. Nobody waits for anybody.
+A folder comes first, and ``manifest.jsonl``, the list of what shall be in it. What the
+list has and the folder has not is to do. So a gallery that was stopped, killed or begun
+on another machine goes on from the folder alone, and nobody waits for anybody.
 """
 
 from __future__ import annotations

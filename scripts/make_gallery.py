@@ -96,7 +96,7 @@ def work(asked: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Works, and says in a sentence what cannot be done; 2 then, as of typing errors."""
+    """Works, and says in a sentence what cannot be done."""
     try:
         work(options(__doc__))
     except (Exception, KeyboardInterrupt) as error:

@@ -5,9 +5,9 @@
     python scripts/make_gallery_on_ray.py /shared/cities --address auto --workers 16
 
 The list, the folder and the way of going on are those of ``make_gallery.py``; Ray hands
-the pictures out, starts workers that died again, and gives each a graphics card of its own
-where there are any. On several machines the folder has to be one that all of them see, and
-the course has to lie in the same place on each.
+the pictures out, replaces workers that die, and gives each a graphics card of its own
+where there are any. On several machines the folder has to be one that all of them see,
+and the course has to lie in the same place on each.
 """
 
 import sys
