@@ -16,11 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import ray
 import torch
 
 from helpers import gallery
-from helpers.errors import in_plain_words
+from helpers.errors import Mistake, in_plain_words
 from scripts.make_gallery import options, rows_of
 
 
@@ -45,6 +44,10 @@ class Painter:
 def work() -> None:
     """Hands out what is not there yet."""
     asked = options(__doc__, ray=True)
+    try:
+        import ray
+    except ImportError:
+        raise Mistake("no ray", "Ray is not installed: pip install ray.") from None
     rows = rows_of(asked)
     folder = asked.folder.resolve()  # workers start elsewhere
     missing = gallery.to_do(folder, rows)
