@@ -11,6 +11,8 @@ and the course has to lie in the same place on each.
 """
 
 import sys
+from argparse import Namespace
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,45 +28,60 @@ from scripts.make_gallery import options, rows_of
 class Painter:
     """One worker: loads the model once, then makes what it is handed."""
 
-    def __init__(self, folder: Path, rows: list[gallery.Row]) -> None:
-        """Loads the model of the gallery's rows."""
+    def __init__(self, folder: Path, model: str, number: int) -> None:
+        """Loads the gallery's model."""
         from helpers.models import load
 
-        self.folder, self.rows = folder, rows
-        self.pipe = load(rows[0]["model"])
+        self.folder, self.number = folder, number
+        self.pipe = load(model)
         self.pipe.set_progress_bar_config(disable=True)
 
-    def __call__(self, batch: dict) -> dict:
-        """Makes the pictures of some indices; those that are there stay."""
-        rows = [self.rows[index] for index in batch["index"]]
-        made = gallery.make(self.pipe, self.folder, rows, batch_size=len(rows))
-        return {"made": [row["index"] for row in made]}
+    def paint(self, rows: list[gallery.Row]) -> int:
+        """Makes the pictures of some rows, all at once; says how many were missing."""
+        made = gallery.make(
+            self.pipe, self.folder, rows, batch_size=len(rows), process=self.number
+        )
+        return len(list(made))
+
+
+def hand_out(folder: Path, missing: list[gallery.Row], asked: Namespace) -> int:
+    """Starts the workers and hands them the pictures, some at a time.
+
+    A worker that dies is started again, and gets the pictures again that it had.
+
+    Returns:
+        How many pictures were made.
+    """
+    import ray
+    from ray.util import ActorPool
+
+    ray.init(
+        address=asked.address,
+        num_cpus=None if asked.address else asked.workers,
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+        include_dashboard=None if asked.address else False,
+    )
+    ways = {"num_cpus": 1, "num_gpus": int(torch.cuda.is_available())}
+    worker = ray.remote(max_restarts=3, max_task_retries=3, **ways)(Painter)
+    model, some = missing[0]["model"], asked.batch or 1
+    pool = ActorPool(
+        [worker.remote(folder, model, number) for number in range(asked.workers)]
+    )
+    parts = [missing[i : i + some] for i in range(0, len(missing), some)]
+    return sum(pool.map_unordered(lambda one, part: one.paint.remote(part), parts))
 
 
 def work() -> None:
     """Hands out what is not there yet."""
     asked = options(__doc__, ray=True)
-    try:
-        import ray
-    except ImportError:
-        raise Mistake("no ray", "Ray is not installed: pip install ray.") from None
+    if find_spec("ray") is None:
+        raise Mistake("no ray", "Ray is not installed: pip install ray.")
     rows = rows_of(asked)
     folder = asked.folder.resolve()  # workers start elsewhere
     missing = gallery.to_do(folder, rows)
     print(f"{len(missing)} pictures to make.", flush=True)
     if missing:
-        paths = {"env_vars": {"PYTHONPATH": str(ROOT)}}
-        ray.init(address=asked.address, runtime_env=paths)
-        batch = asked.batch or 1
-        tasks = ray.data.from_items([{"index": row["index"]} for row in missing])
-        made = tasks.repartition(-(-len(missing) // batch)).map_batches(
-            Painter,
-            fn_constructor_args=(folder, rows),
-            batch_size=batch,
-            compute=ray.data.ActorPoolStrategy(size=asked.workers),
-            num_gpus=1 if torch.cuda.is_available() else None,
-        )
-        print(f"{made.count()} pictures made.", flush=True)
+        print(f"{hand_out(folder, missing, asked)} pictures made.", flush=True)
     gallery.sweep(folder)
 
 

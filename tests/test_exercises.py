@@ -197,11 +197,11 @@ def share(rows, process, processes):
 def gain(noise, a, b):
     a -= noise
     b -= noise
-    return (a**2 - b**2).flatten(1).mean(1)
+    return (a**2).flatten(1).mean(1).log() - (b**2).flatten(1).mean(1).log()
 # galleries.gain
 def gain(noise, a, b):
     pairs = zip(noise, a, b)
-    return [(F.mse_loss(x, n) - F.mse_loss(y, n)).item() for n, x, y in pairs]
+    return [np.log((F.mse_loss(x, n) / F.mse_loss(y, n)).item()) for n, x, y in pairs]
 # galleries.best_of_each
 def best_of_each(scores, prompts, keep):
     kept = []
@@ -407,14 +407,16 @@ share | lambda rows, k, n: rows[k * (len(rows) // n) : (k + 1) * (len(rows) // n
 share | lambda rows, k, n: rows[k * (len(rows) // n) :][: len(rows) // n if k < n - 1\
  else None] | slowest
 share | lambda rows, k, n: None | return
-gain | lambda n, a, b: (b - n).pow(2).mean((1, 2, 3)) - (a - n).pow(2).mean((1, 2, 3))\
- | other way round
-gain | lambda n, a, b: (a - n).pow(2).mean() - (b - n).pow(2).mean() | for all
-gain | lambda n, a, b: (b - n).pow(2).mean((1, 2, 3)) | smaller
+gain | lambda n, a, b: ((b - n).pow(2).mean((1, 2, 3)) / (a - n).pow(2).mean((1, 2, 3))\
+).log() | other way round
+gain | lambda n, a, b: (F.mse_loss(a, n) / F.mse_loss(b, n)).log() | for each
+gain | lambda n, a, b: (a - n).pow(2).mean((1, 2, 3)) / (b - n).pow(2).mean((1, 2, 3))\
+ | logarithm
+gain | lambda n, a, b: (a - n).pow(2).mean((1, 2, 3)) - (b - n).pow(2).mean((1, 2, 3))\
+ | divide
 gain | lambda n, a, b: (a - b).pow(2).mean((1, 2, 3)) | held against
-gain | lambda n, a, b: (a - n).abs().mean((1, 2, 3)) - (b - n).abs().mean((1, 2, 3))\
- | square
-gain | lambda n, a, b: ((a - n) ** 2 - (b - n) ** 2).sum((1, 2, 3)) | larger
+gain | lambda n, a, b: ((a - n).abs().mean((1, 2, 3)) / (b - n).abs().mean((1, 2, 3))\
+).log() | square
 gain | lambda n, a, b: None | return
 best_of_each | lambda s, p, k: sorted(range(len(s)), key=lambda i: -s[i])[:k] | of all
 best_of_each | lambda s, p, k: sorted(range(len(s)), key=lambda i: -s[i])[: 2 * k]\

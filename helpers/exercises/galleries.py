@@ -44,16 +44,16 @@ def share(answer: Any) -> str | None:
 
 @exercise(
     """Two errors for each picture: the mean of `(guess - noise) ** 2` over all but the
-    first dimension. Then the one less the other.""",
+    first dimension. Then the logarithm of the one over the other.""",
     """
     def gain(noise, without_prompt, with_prompt):
         before = (without_prompt - noise).square().mean(dim=(1, 2, 3))
         after = (with_prompt - noise).square().mean(dim=(1, 2, 3))
-        return before - after
+        return torch.log(before / after)
     """,
 )
 def gain(answer: Any) -> str | None:
-    """How much smaller the error of the noise prediction is with the prompt."""
+    """By how much a prompt lowers the error of the noise prediction, on a log scale."""
     noise, first, second = torch.randn(
         3, 5, 4, 8, 8, generator=torch.Generator().manual_seed(0)
     )
@@ -61,23 +61,28 @@ def gain(answer: Any) -> str | None:
     before, after = (
         (guess - noise).square().mean(dim=(1, 2, 3)) for guess in (without, with_it)
     )
-    right = before - after
+    right = (before / after).log()
     off = [(guess - noise).abs().mean((1, 2, 3)) for guess in (without, with_it)]
     mistakes = {
         "the other way round: it should be large where the prompt helps.": -right,
         "that is one number for all: one for each picture, please.": right.mean(),
-        "sum is not mean: on larger pictures it would be larger.": 4 * 8 * 8 * right,
-        "square the errors; that is their absolute value.": off[0] - off[1],
-        "that is the error with the prompt; how much *smaller* is it?": after,
+        "that is the mean over all pictures, and then the logarithm: one number for "
+        "each picture, please.": (before.mean() / after.mean()).log(),
+        "that is the one over the other; now its logarithm.": before / after,
+        "that is the one less the other: divide, or pictures with large errors decide "
+        "alone.": before - after,
+        "square the errors; that is their absolute value.": (off[0] / off[1]).log(),
         "that is how far the two guesses are apart: neither was held against the "
         "noise.": (without - with_it).square().mean(dim=(1, 2, 3)),
+        "that is the logarithm to base 10; torch.log is the natural one.": (
+            right / torch.log(torch.tensor(10.0))
+        ),
     }
     got = ask(answer, noise, without, with_it)
     if isinstance(got, (list, tuple)):
         got = torch.stack([torch.as_tensor(value) for value in got])
-    return compare(
-        got, right, mistakes, "each should be error before less error after."
-    )
+    rule = "each should be the logarithm of the error before over the error after."
+    return compare(got, right, mistakes, rule)
 
 
 @exercise(
