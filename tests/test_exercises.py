@@ -401,7 +401,7 @@ looks | 50 | twice
 looks | 25 | steps
 # galleries
 share | lambda rows, k, n: rows[::n] | is made 3 times
-share | lambda rows, k, n: rows[k - 1 :: n] | is made 2 times
+share | lambda rows, k, n: rows[k - 1 :: n] | nobody makes row 2
 share | lambda rows, k, n: rows[k * (len(rows) // n) : (k + 1) * (len(rows) // n)]\
  | nobody makes row 9
 share | lambda rows, k, n: rows[k * (len(rows) // n) :][: len(rows) // n if k < n - 1\

@@ -18,7 +18,7 @@ from helpers.errors import Mistake
 from helpers.images import apart
 from helpers.memory import count_that_fits
 from helpers.picker import Picker
-from helpers.processes import seat
+from helpers.processes import seat, take_own_card
 from scripts import make_gallery
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,6 +127,28 @@ def test_the_one_who_started_them_says_which_is_which(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert seat() == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("cards", "before", "local", "after"),
+    [
+        (2, None, "1", "1"),
+        (2, "3,5", "1", "5"),
+        (2, None, "2", "0"),
+        (1, None, "1", None),
+        (0, None, "1", None),
+        (2, None, None, None),
+    ],
+)
+def test_each_process_sees_its_own_card(cards, before, local, after, monkeypatch):
+    """And where processes outnumber the cards, they share."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: cards)
+    for name, value in {"CUDA_VISIBLE_DEVICES": before, "LOCAL_RANK": local}.items():
+        monkeypatch.setenv(name, value or "")
+        if value is None:
+            monkeypatch.delenv(name)
+    take_own_card()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == after
 
 
 # Making them

@@ -46,14 +46,14 @@ def share(answer: Any) -> str | None:
     """Two errors for each picture: the mean of `(guess - noise) ** 2` over all but the
     first dimension. Then the logarithm of the one over the other.""",
     """
-    def gain(noise, without_prompt, with_prompt):
-        before = (without_prompt - noise).square().mean(dim=(1, 2, 3))
-        after = (with_prompt - noise).square().mean(dim=(1, 2, 3))
+    def gain(noise, guess_without, guess_with):
+        before = (guess_without - noise).square().mean(dim=(1, 2, 3))
+        after = (guess_with - noise).square().mean(dim=(1, 2, 3))
         return torch.log(before / after)
     """,
 )
 def gain(answer: Any) -> str | None:
-    """By how much a prompt lowers the error of the noise prediction, on a log scale."""
+    """By how much words lower the error of the noise prediction, on a log scale."""
     noise, first, second = torch.randn(
         3, 5, 4, 8, 8, generator=torch.Generator().manual_seed(0)
     )
@@ -64,7 +64,7 @@ def gain(answer: Any) -> str | None:
     right = (before / after).log()
     off = [(guess - noise).abs().mean((1, 2, 3)) for guess in (without, with_it)]
     mistakes = {
-        "the other way round: it should be large where the prompt helps.": -right,
+        "the other way round: it should be large where the words help.": -right,
         "that is one number for all: one for each picture, please.": right.mean(),
         "that is the mean over all pictures, and then the logarithm: one number for "
         "each picture, please.": (before.mean() / after.mean()).log(),
