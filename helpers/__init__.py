@@ -26,6 +26,8 @@
     checkpoints      a training's file, and what the disk refused of it
     training         steps that are kept: stopped, it goes on to the last bit
     processes        several processes that share the work
+    gallery          hundreds of pictures, each made once, by one process or many
+    picker           keep it, bin it, look closer: picking by eye
     exercises        check, hint, solution: the engine, and a file for each notebook
     doctor           what is wrong here? ``python -m helpers``
 

@@ -156,6 +156,31 @@ def memory_needed(
     return (stays + max(weights[name] + at_work.get(name, 0) for name in comes)) / GB
 
 
+def count_that_fits(
+    pipe: DiffusionPipeline, size: int, most: int = 8, sharing: int = 1
+) -> int:
+    """How many pictures at once have room in what is free now: 1, 2, 4, ...
+
+    Args:
+        pipe: Loaded already, so that its weights are not counted again.
+        size: Side of the pictures in pixels.
+        most: No more than so many.
+        sharing: So many processes share the memory.
+    """
+    device = find_device()
+    if device.type in ("cuda", "xpu"):
+        free, _ = getattr(torch, device.type).mem_get_info()
+    else:
+        free = psutil.virtual_memory().available
+    count = 1
+    while 2 * count <= most:
+        takes = max(working_memory(pipe, size, 2 * count).values())
+        if sharing * takes > 0.8 * free:
+            break
+        count *= 2
+    return count
+
+
 def _largest_layer(network: torch.nn.Module) -> int:
     return max(
         sum(p.numel() * p.element_size() for p in layer.parameters(recurse=False))

@@ -23,6 +23,28 @@ def join_processes() -> None:
         distributed.init_process_group(kind, timeout=timedelta(hours=2))
 
 
+def seat() -> tuple[int, int]:
+    """Which process this is, and of how many, as the one that started them says.
+
+    For work that needs no joining: nobody is asked, so nobody can be waited for.
+    """
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def take_own_card() -> None:
+    """Lets this process see one graphics card only, its own, where there are several.
+
+    To be called before anything is on a card. Where processes outnumber the cards, they
+    share them.
+    """
+    count = torch.cuda.device_count()
+    if count > 1 and "LOCAL_RANK" in os.environ:
+        every = ",".join(map(str, range(count)))
+        cards = os.environ.get("CUDA_VISIBLE_DEVICES", every).split(",")
+        own = cards[int(os.environ["LOCAL_RANK"]) % count]
+        os.environ["CUDA_VISIBLE_DEVICES"] = own
+
+
 def rank() -> int:
     """The number of this process among those that share the work."""
     return distributed.get_rank() if distributed.is_initialized() else 0

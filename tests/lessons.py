@@ -7,14 +7,18 @@ else; see pocket/README.md for how often it is right. That of 13 knows real digi
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 from torch.nn.functional import interpolate
 
 from helpers.images import read_settings
+from pocket.classifier import BACKGROUNDS, judge, load_classifier
 from pocket.evaluate import load_pipeline, recognised
+from pocket.world import LEANS
 
 
 def a_new_word_means_what_its_pictures_show(out: Path) -> None:
@@ -91,9 +95,27 @@ def samplers_keep_their_order_and_dice_do_not_settle(out: Path) -> None:
     assert settled < 0.3 * thrown
 
 
+def what_fits_its_prompt_scores_higher(out: Path) -> None:
+    """Notebook 10: pictures that show what their prompt leans to, before the others."""
+    figures = json.loads((out / "10_galleries.json").read_text())
+    scores = torch.tensor(figures["scores"])
+    drawn = np.stack([np.asarray(Image.open(file)) for file in figures["files"]])
+    seen = judge(load_classifier(), drawn)["background"].argmax(1)
+    leaning = [prompt.rpartition(", ")[2] for prompt in figures["prompts"]]
+    asked = torch.tensor([BACKGROUNDS.index(LEANS[word][1]) for word in leaning])
+    pairs = [
+        (scores[i] > scores[j]).item()
+        for i, prompt in enumerate(figures["prompts"])
+        for j, other in enumerate(figures["prompts"])
+        if prompt == other and seen[i] == asked[i] and seen[j] != asked[j]
+    ]
+    assert len(pairs) > 20 and sum(pairs) / len(pairs) >= 0.8, pairs
+
+
 CLAIMS = {  # by notebook; each takes the folder with what it made
     "05_textual_inversion": a_new_word_means_what_its_pictures_show,
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
+    "10_galleries": what_fits_its_prompt_scores_higher,
     "13_noise_predictor": guidance_draws_the_digit_that_was_asked_for,
     "15_clip": clip_finds_captions_and_twins_teach_it_order,
     "14_autoencoder": a_small_autoencoder_keeps_what_matters,

@@ -187,6 +187,33 @@ def ease(count):
     return [np.sin(np.pi / 2 * i / (count - 1)) ** 2 for i in range(count)]
 # mixing_prompts.ease
 ease = lambda count: 0.5 - torch.cos(torch.linspace(0, torch.pi, count)) / 2
+# galleries.share
+share = lambda rows, k, n: [row for i, row in enumerate(rows) if i % n == k]
+# galleries.share
+def share(rows, process, processes):
+    cuts = [i * len(rows) // processes for i in range(processes + 1)]
+    return rows[cuts[process] : cuts[process + 1]]
+# galleries.gain
+def gain(noise, a, b):
+    a -= noise
+    b -= noise
+    return (a**2).flatten(1).mean(1).log() - (b**2).flatten(1).mean(1).log()
+# galleries.gain
+def gain(noise, a, b):
+    pairs = zip(noise, a, b)
+    return [np.log((F.mse_loss(x, n) / F.mse_loss(y, n)).item()) for n, x, y in pairs]
+# galleries.best_of_each
+def best_of_each(scores, prompts, keep):
+    kept = []
+    for prompt in set(prompts):
+        own = [i for i, said in enumerate(prompts) if said == prompt]
+        kept += sorted(own, key=scores.__getitem__, reverse=True)[:keep]
+    return kept
+# galleries.best_of_each
+def best_of_each(scores, prompts, keep):
+    scores, prompts = np.array(scores), np.array(prompts)
+    own = [np.flatnonzero(prompts == prompt) for prompt in np.unique(prompts)]
+    return np.concatenate([i[scores[i].argsort()[::-1][:keep]] for i in own])
 # noise_predictor.slope
 def slope(p, picture, row, column, nudge):
     before = p(picture)
@@ -372,6 +399,32 @@ ease | lambda n: (1 - np.cos(np.pi * np.arange(n) / n)) / 2 | should be 1
 ease | lambda n: 1 - np.cos(np.pi * np.linspace(0, 1, n)) | halve
 looks | 50 | twice
 looks | 25 | steps
+# galleries
+share | lambda rows, k, n: rows[::n] | is made 3 times
+share | lambda rows, k, n: rows[k - 1 :: n] | nobody makes row 2
+share | lambda rows, k, n: rows[k * (len(rows) // n) : (k + 1) * (len(rows) // n)]\
+ | nobody makes row 9
+share | lambda rows, k, n: rows[k * (len(rows) // n) :][: len(rows) // n if k < n - 1\
+ else None] | slowest
+share | lambda rows, k, n: None | return
+gain | lambda n, a, b: ((b - n).pow(2).mean((1, 2, 3)) / (a - n).pow(2).mean((1, 2, 3))\
+).log() | other way round
+gain | lambda n, a, b: (F.mse_loss(a, n) / F.mse_loss(b, n)).log() | for each
+gain | lambda n, a, b: (a - n).pow(2).mean((1, 2, 3)) / (b - n).pow(2).mean((1, 2, 3))\
+ | logarithm
+gain | lambda n, a, b: (a - n).pow(2).mean((1, 2, 3)) - (b - n).pow(2).mean((1, 2, 3))\
+ | divide
+gain | lambda n, a, b: (a - b).pow(2).mean((1, 2, 3)) | held against
+gain | lambda n, a, b: ((a - n).abs().mean((1, 2, 3)) / (b - n).abs().mean((1, 2, 3))\
+).log() | square
+gain | lambda n, a, b: None | return
+best_of_each | lambda s, p, k: sorted(range(len(s)), key=lambda i: -s[i])[:k] | of all
+best_of_each | lambda s, p, k: sorted(range(len(s)), key=lambda i: -s[i])[: 2 * k]\
+ | no place
+best_of_each | lambda s, p, k: [0.9, 0.8, 0.4, 0.3] | places
+best_of_each | lambda s, p, k: [1, 5, 4, 6] | worst
+best_of_each | lambda s, p, k: [0, 2, 3] | yours has 3
+best_of_each | lambda s, p, k: [0, 1, 3, 7] | are at 0, 2
 # manual_denoising_loop
 ddim_step | lambda x, e, a, b: (x - (1 - a).sqrt() * e) / a.sqrt() | whole
 ddim_step | lambda x, e, a, b: None | return
