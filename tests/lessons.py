@@ -40,6 +40,16 @@ def dreambooth_learns_the_one_and_keeps_the_kind(out: Path) -> None:
     assert recognised(pipe, "castle", "castle") >= castles - 0.05
 
 
+def squares_drawn_together_meet_better(out: Path) -> None:
+    """Notebook 09: how much more changes at seams than elsewhere, in three ways."""
+    figures = json.loads((out / "09_seams.json").read_text())
+    at = {name: torch.tensor(pairs).mean(0) for name, pairs in figures.items()}
+    times = {name: (seams / others).item() for name, (seams, others) in at.items()}
+    assert times["glued"] > 2
+    assert times["tile by tile"] < 0.75 * times["glued"]
+    assert times["many windows"] < 0.9 * times["tile by tile"]
+
+
 def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:
     """Notebook 13: 95 in 100 are read as asked, and clearly fewer without guidance.
 
@@ -115,6 +125,7 @@ def what_fits_its_prompt_scores_higher(out: Path) -> None:
 CLAIMS = {  # by notebook; each takes the folder with what it made
     "05_textual_inversion": a_new_word_means_what_its_pictures_show,
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
+    "09_beyond_the_frame": squares_drawn_together_meet_better,
     "10_galleries": what_fits_its_prompt_scores_higher,
     "13_noise_predictor": guidance_draws_the_digit_that_was_asked_for,
     "15_clip": clip_finds_captions_and_twins_teach_it_order,

@@ -187,6 +187,33 @@ def ease(count):
     return [np.sin(np.pi / 2 * i / (count - 1)) ** 2 for i in range(count)]
 # mixing_prompts.ease
 ease = lambda count: 0.5 - torch.cos(torch.linspace(0, torch.pi, count)) / 2
+# beyond_the_frame.put_back
+def put_back(latents, known, noise, alpha_bar, mask):
+    known *= alpha_bar.sqrt()
+    known += (1 - alpha_bar).sqrt() * noise
+    return torch.where(mask > 0.5, latents, known)
+# beyond_the_frame.put_back
+put_back = lambda x, k, e, a, m: torch.lerp((1 - a) ** 0.5 * e + a**0.5 * k, x, m)
+# beyond_the_frame.windows
+def windows(width, size, stride):
+    count = -(-(width - size) // stride) + 1
+    return torch.tensor([min(i * stride, width - size) for i in range(count)])
+# beyond_the_frame.windows
+windows = lambda w, s, by: sorted({*range(0, w - s, by), w - s})
+# beyond_the_frame.blend
+def blend(preds, starts, width):
+    total = torch.zeros(4, preds.shape[2], width)
+    count = torch.zeros(width)
+    for i, start in enumerate(starts):
+        total[:, :, start : start + 16] += preds[i]
+        count[start : start + 16] += 1
+    return total / count
+# beyond_the_frame.blend
+def blend(preds, starts, width):
+    sheets = np.full((len(preds), *preds.shape[1:3], width), np.nan)
+    for sheet, pred, start in zip(sheets, preds, starts):
+        sheet[..., start : start + preds.shape[3]] = pred
+    return np.nanmean(sheets, axis=0)[None]
 # galleries.share
 share = lambda rows, k, n: [row for i, row in enumerate(rows) if i % n == k]
 # galleries.share
@@ -399,6 +426,36 @@ ease | lambda n: (1 - np.cos(np.pi * np.arange(n) / n)) / 2 | should be 1
 ease | lambda n: 1 - np.cos(np.pi * np.linspace(0, 1, n)) | halve
 looks | 50 | twice
 looks | 25 | steps
+# beyond_the_frame
+put_back | lambda x, k, e, a, m: (1 - m) * x + m * (a.sqrt() * k + (1 - a).sqrt() * e)\
+ | repaints the rest
+put_back | lambda x, k, e, a, m: m * x + (1 - m) * k | clean
+put_back | lambda x, k, e, a, m: m * x + (1 - m) * (a * k + (1 - a) * e) | square root
+put_back | lambda x, k, e, a, m: m * x + (1 - m) * ((1 - a).sqrt() * k + a.sqrt() * e)\
+ | swapped
+put_back | lambda x, k, e, a, m: m * x + (1 - m) * (k + (1 - a).sqrt() * e) | fades
+put_back | lambda x, k, e, a, m: a.sqrt() * k + (1 - a).sqrt() * e | whole picture
+put_back | lambda x, k, e, a, m: a.sqrt() * (m * x + (1 - m) * k) + (1 - a).sqrt() * e\
+ | already
+put_back | lambda x, k, e, a, m: x | nothing is put back
+put_back | lambda x, k, e, a, m: None | return
+windows | lambda w, s, by: list(range(0, w, by)) | past the end
+windows | lambda w, s, by: list(range(0, w - s, by)) | to come
+windows | lambda w, s, by: list(range(0, w - s + 1, by)) | no window
+windows | lambda w, s, by: [*range(0, w - s + 1, by), w - s] | twice
+windows | lambda w, s, by: list(range(0, w - s + 1, s)) | not every `size`
+windows | lambda w, s, by: [0] | it should be [0, 12
+windows | lambda w, s, by: None | return
+blend | lambda p, starts, w: sum(F.pad(x, (a, w - a - 16)) for x, a in zip(p, starts))\
+ | divide by how many
+blend | lambda p, starts, w: sum(F.pad(x, (a, w - a - 16))\
+ for x, a in zip(p, starts)) / len(p) | not by all
+blend | lambda p, starts, w: torch.cat([p[0][..., :6], p[1][..., :6], p[2][..., :8],\
+ p[3]], -1) | last one wins
+blend | lambda p, starts, w: torch.cat([p[0], p[1][..., 10:], p[2][..., 10:],\
+ p[3][..., 8:]], -1) | first one wins
+blend | lambda p, starts, w: None | return
+blend | lambda p, starts, w: p | mean of the windows
 # galleries
 share | lambda rows, k, n: rows[::n] | is made 3 times
 share | lambda rows, k, n: rows[k - 1 :: n] | nobody makes row 2
