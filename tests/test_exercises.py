@@ -430,7 +430,8 @@ kohya | lambda key: "lora_" + key.replace("lora_A", "lora_down").replace("lora_B
 kohya | lambda key: "lora_" + key.replace("lora_A", "lora_down").replace("lora_B",\
  "lora_up") | each dot
 kohya | lambda key: key.replace("lora_A", "lora_down").replace("lora_B", "lora_up")\
-.replace(".", "_").replace("_lora_", ".lora_").replace("_weight", ".weight") | begin with
+.replace(".", "_").replace("_lora_", ".lora_").replace("_weight", ".weight")\
+ | begin with
 kohya | lambda key: key | strings
 kohya | lambda key: "lora" | yours says
 kohya | lambda key: None | return

@@ -36,7 +36,7 @@ def fused(answer: Any) -> str | None:
     W = torch.randn(6, 5, generator=generator)
     A = torch.randn(2, 5, generator=generator)
     B = torch.randn(6, 2, generator=generator)
-    added, alpha = B @ A, 5.0
+    added, alpha = B @ A, 7.0
     mistakes = {
         "`alpha` counts over the rank, the number of rows of `A`.": W + alpha * added,
         "where is `alpha`, over the rank?": W + added,
