@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]  # attention
 LAYERS += ["ff.net.0.proj", "ff.net.2"]  # the small network behind it
 LAYERS += ["conv1", "conv2"]  # the blocks between
+MOST = 8  # times that an error counts, however little is left of the picture
 
 
 def add_lora(
@@ -52,7 +53,11 @@ def noise_loss(
     text_embeddings: torch.Tensor,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """How far a U-Net is off the noise on some pictures: the mean squared error.
+    """How far a U-Net is off the noise on some pictures: a mean squared error.
+
+    It is over ``alpha_bar``, the signal's share, which makes it the error of ``v``
+    (Salimans and Ho, arXiv:2202.00512): where there is hardly a picture left, a small
+    error of the noise is a large one of the picture, and colours are settled there.
 
     Args:
         unet: Predicts the noise.
@@ -65,7 +70,9 @@ def noise_loss(
     t = torch.randint(1000, (len(clean),), generator=generator).to(clean.device)
     noisy = scheduler.add_noise(clean, noise, t).to(unet.dtype)
     noise_pred = unet(noisy, t, text_embeddings).sample.float()
-    return F.mse_loss(noise_pred, noise)
+    errors = F.mse_loss(noise_pred, noise, reduction="none").mean((1, 2, 3))
+    alpha_bar = scheduler.alphas_cumprod.to(errors)[t]
+    return (errors / alpha_bar.clamp(min=1 / MOST)).mean()
 
 
 def save_lora(unet: UNet2DConditionModel, name: str, folder: str | Path) -> Path:

@@ -116,21 +116,19 @@ def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
     make of the plain model's pictures.
     """
     pictures, captions = open_captioned(out / "12_blueprints", 128)
-    said = " ".join(captions).split()
-    names = [name for name in world.SUBJECTS if name in said]
-    strangers = [name for name in world.SUBJECTS if name not in said]
+    names = [caption.split()[1] for caption in captions]  # "a cat on the beach"
+    places = [" ".join(caption.split()[2:]) for caption in captions]
+    strangers = [name for name in world.SUBJECTS if name not in names]
     assert len(strangers) >= 48
-    places = [caption.partition(" on ")[2] for caption in captions]
-    places = [f"on {place}" for place in places if place]
-    wishes = zip(strangers, range(len(strangers)), strict=True)
-    prompts = [f"a {name} {places[i % len(places)]}" for name, i in wishes]
+    wishes = zip(strangers, 2 * places, strict=False)
+    prompts = [f"a {name} {place}".strip() for name, place in wishes]
     pipe = load_pipeline()
     plain = generate(pipe, prompts, range(len(prompts)))
     file = out / "12_lora" / "pytorch_lora_weights.safetensors"
     pipe.load_lora_weights(file, use_safetensors=True)
     drawn = generate(pipe, prompts, range(len(prompts)))
 
-    is_blueprint = judge_of_styles([np.asarray(p) for p in pictures], names)
+    is_blueprint = judge_of_styles([np.asarray(p) for p in pictures], sorted({*names}))
     assert is_blueprint(plain).mean() < 0.1
     assert is_blueprint(drawn).mean() >= 0.85
 
