@@ -123,10 +123,10 @@ def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
     wishes = zip(strangers, 2 * places, strict=False)
     prompts = [f"a {name} {place}".strip() for name, place in wishes]
     pipe = load_pipeline()
-    plain = generate(pipe, prompts, range(len(prompts)))
+    plain = generate(pipe, prompts, range(len(prompts)), guidance_scale=4)
     file = out / "12_lora" / "pytorch_lora_weights.safetensors"
     pipe.load_lora_weights(file, use_safetensors=True)
-    drawn = generate(pipe, prompts, range(len(prompts)))
+    drawn = generate(pipe, prompts, range(len(prompts)), guidance_scale=4)
 
     is_blueprint = judge_of_styles([np.asarray(p) for p in pictures], sorted({*names}))
     assert is_blueprint(plain).mean() < 0.1
