@@ -20,11 +20,13 @@
     images           grids and tables with labels, files that carry their settings
     labels           text on a picture: a font for every sign, lines that fit
     pictures         any picture that a learner has, as a model wants it
+    captioned        pictures with a caption each, in a file of text beside it
     drawing          a picture to draw on, with the mouse or a finger
     latents          pictures encoded once, for a training to learn from
     files            whole, or as they were
     checkpoints      a training's file, and what the disk refused of it
     training         steps that are kept: stopped, it goes on to the last bit
+    lora             what learns in a U-Net, its loss, its file
     processes        several processes that share the work
     gallery          hundreds of pictures, each made once, by one process or many
     picker           keep it, bin it, look closer: picking by eye

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,11 @@ def quiet(progress: bool = False) -> Iterator[None]:
                 log.enable_progress_bar()
 
 
+# What they remark on where nothing is wrong: a long prompt is cut off afterwards, and
+# a LoRA of the U-Net alone, or a second one, is what was asked for.
+_NOTHING = ("Token indices sequence length", "No LoRA keys associated to CLIP")
+
+
 class _Brief(logging.Filter):
     """Of a prompt that is cut off, one line, and once; not that it is an error."""
 
@@ -41,8 +47,8 @@ class _Brief(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if text.startswith("Token indices sequence length"):
-            return False  # it is cut off afterwards, so nothing goes wrong
+        if text.startswith(_NOTHING):
+            return False
         if "truncated because CLIP" not in text:
             return True
         new = text not in self._said
@@ -53,10 +59,14 @@ class _Brief(logging.Filter):
 
 
 def be_brief() -> None:
-    """From now on the libraries do not repeat a prompt that is too long, in full."""
+    """From now on the libraries do not remark on what is as it should be.
+
+    Nor do they repeat a prompt that is too long, in full.
+    """
     import diffusers
     import transformers
 
+    warnings.filterwarnings("ignore", "Already found a `peft_config`")  # a second LoRA
     for library in (diffusers, transformers):
         for handler in library.utils.logging.get_logger(library.__name__).handlers:
             if not any(isinstance(one, _Brief) for one in handler.filters):

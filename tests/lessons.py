@@ -5,20 +5,29 @@ else; see pocket/README.md for how often it is right. That of 13 knows real digi
 """
 
 import json
+import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch.nn.functional import interpolate
 
+from helpers.captioned import open_captioned
 from helpers.images import read_settings
-from pocket.classifier import BACKGROUNDS, judge, load_classifier
-from pocket.evaluate import load_pipeline, recognised
-from pocket.world import LEANS
+from pocket import world
+from pocket.classifier import BACKGROUNDS, SUBJECTS, judge, load_classifier
+from pocket.evaluate import generate, load_pipeline, recognised
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 
 def a_new_word_means_what_its_pictures_show(out: Path) -> None:
@@ -48,6 +57,99 @@ def squares_drawn_together_meet_better(out: Path) -> None:
     assert times["glued"] > 2
     assert times["tile by tile"] < 0.75 * times["glued"]
     assert times["many windows"] < 0.9 * times["tile by tile"]
+
+
+def written_in(notebook: str, name: str) -> Callable:
+    """A function as it stands in a notebook, with what its cell has beside it."""
+    cells = nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells
+    for cell in cells:
+        if cell.cell_type == "code" and f"def {name}(" in cell.source:
+            exec(cell.source, space := {})
+            return space[name]
+    raise ValueError(f"no cell of {notebook} defines {name}")
+
+
+def statistics(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """What a picture is like all over: its colours, and how they change.
+
+    The share of its pixels in each of 64 boxes of colours; mean and deviation of red,
+    green and blue, and of their changes from pixel to pixel.
+    """
+    rows = []
+    for picture in pictures:
+        box = (picture // 64) @ np.array([16, 4, 1])
+        shares = np.bincount(box.ravel(), minlength=64) / box.size
+        colours = picture.astype(float) / 255
+        changes = np.abs(np.diff(colours, axis=1))
+        means = [
+            f(x, axis=(0, 1)) for f in (np.mean, np.std) for x in (colours, changes)
+        ]
+        rows.append(np.concatenate([shares**0.5, *means]))
+    return np.array(rows)
+
+
+def judge_of_styles(blueprints: Sequence[np.ndarray], names: Sequence[str]) -> Callable:
+    """Says of pictures whether their style is blueprint, and none of the world's.
+
+    It knows the blueprints that it is given and clean renders of the same subjects, in
+    all styles and on all backgrounds. First it is tried on a quarter of them, which it
+    has not seen then.
+    """
+    rng, others = random.Random(0), []
+    backgrounds = [*world.COLOURS, *world.SCENES]
+    for name in names:
+        for style in 2 * list(world.STYLES):
+            spec = world.Spec((name,), rng.choice(backgrounds), style)
+            others.append(np.asarray(world.render(spec, rng)))
+    seen = statistics([*blueprints, *others])
+    right = np.arange(len(seen)) < len(blueprints)
+    machine = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    tried = np.random.default_rng(0).random(len(seen)) < 0.25
+    machine.fit(seen[~tried], right[~tried])
+    assert (machine.predict(seen[tried]) == right[tried]).mean() >= 0.98
+    machine.fit(seen, right)
+    return lambda pictures: machine.predict(statistics(pictures))
+
+
+def sketched(picture: np.ndarray) -> np.ndarray:
+    """A blueprint as a drawing in grey: its negative, from black to white."""
+    grey = 255 - np.asarray(Image.fromarray(picture).convert("L"), float)
+    grey = (grey - grey.min()) / max(np.ptp(grey), 1) * 255
+    return np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=2)
+
+
+def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
+    """Notebook 12: all others of the world become blueprints, and stay what they are.
+
+    The judge of subjects knows no blueprints, so it looks at their negatives, which are
+    like pencil sketches: of what the LoRA draws, and of what the notebook's own lines
+    make of the plain model's pictures.
+    """
+    pictures, captions = open_captioned(out / "12_blueprints", 128)
+    names = [caption.split()[1] for caption in captions]  # "a cat on the beach"
+    places = [" ".join(caption.split()[2:]) for caption in captions]
+    strangers = [name for name in world.SUBJECTS if name not in names]
+    assert len(strangers) >= 48
+    wishes = zip(strangers, 2 * places, strict=False)
+    prompts = [f"a {name} {place}".strip() for name, place in wishes]
+    pipe = load_pipeline()
+    plain = generate(pipe, prompts, range(len(prompts)), guidance_scale=4)
+    file = out / "12_lora" / "pytorch_lora_weights.safetensors"
+    pipe.load_lora_weights(file, use_safetensors=True)
+    drawn = generate(pipe, prompts, range(len(prompts)), guidance_scale=4)
+
+    is_blueprint = judge_of_styles([np.asarray(p) for p in pictures], sorted({*names}))
+    assert is_blueprint(plain).mean() < 0.1
+    assert is_blueprint(drawn).mean() >= 0.85
+
+    def right(pictures: Sequence[np.ndarray]) -> float:
+        said = judge(load_classifier(), np.stack([sketched(p) for p in pictures]))
+        wanted = torch.tensor([SUBJECTS.index(name) for name in strangers])
+        return (said["subject"].argmax(1) == wanted).double().mean().item()
+
+    blueprint = written_in("12_lora_finetuning", "blueprint")
+    traced = [np.asarray(blueprint(Image.fromarray(picture))) for picture in plain]
+    assert right(drawn) >= right(traced) - 0.05
 
 
 def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:
@@ -112,7 +214,7 @@ def what_fits_its_prompt_scores_higher(out: Path) -> None:
     drawn = np.stack([np.asarray(Image.open(file)) for file in figures["files"]])
     seen = judge(load_classifier(), drawn)["background"].argmax(1)
     leaning = [prompt.rpartition(", ")[2] for prompt in figures["prompts"]]
-    asked = torch.tensor([BACKGROUNDS.index(LEANS[word][1]) for word in leaning])
+    asked = torch.tensor([BACKGROUNDS.index(world.LEANS[word][1]) for word in leaning])
     pairs = [
         (scores[i] > scores[j]).item()
         for i, prompt in enumerate(figures["prompts"])
@@ -127,6 +229,7 @@ CLAIMS = {  # by notebook; each takes the folder with what it made
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
     "09_beyond_the_frame": squares_drawn_together_meet_better,
     "10_galleries": what_fits_its_prompt_scores_higher,
+    "12_lora_finetuning": a_style_reaches_subjects_that_were_not_in_its_set,
     "13_noise_predictor": guidance_draws_the_digit_that_was_asked_for,
     "15_clip": clip_finds_captions_and_twins_teach_it_order,
     "14_autoencoder": a_small_autoencoder_keeps_what_matters,

@@ -129,6 +129,35 @@ def merge(W, A, B, s):
 def merge(W, A, B, s):
     A, B = torch.nn.Parameter(A), torch.nn.Parameter(B)
     return W + s * torch.einsum("ir,rj->ij", B, A)
+# lora_finetuning.fused
+fused = lambda W, A, B, alpha: torch.addmm(W, B, A, alpha=alpha / A.shape[0])
+# lora_finetuning.fused
+def fused(W, A, B, alpha):
+    W += (B * (alpha / B.shape[1])) @ A
+    return W
+# lora_finetuning.fused
+def fused(W, A, B, alpha):
+    A, B = torch.nn.Parameter(A), torch.nn.Parameter(B)
+    return W + torch.einsum("ir,rj->ij", B, A) / len(A) * alpha
+# lora_finetuning.learned
+learned = lambda i, o, k, r: r * (i * k * k + o)
+# lora_finetuning.learned
+def learned(inputs, outputs, kernel, rank):
+    A = torch.zeros(rank, inputs, kernel, kernel)
+    return A.numel() + torch.zeros(outputs, rank).numel()
+# lora_finetuning.learned
+def learned(inputs, outputs, kernel, rank):
+    return np.float64(rank) * (inputs * kernel**2 + outputs)
+# lora_finetuning.kohya
+def kohya(key):
+    place, side = key.removesuffix(".weight").split(".lora_")
+    side = {"A": "down", "B": "up"}[side]
+    return f"lora_{place.replace('.', '_')}.lora_{side}.weight"
+# lora_finetuning.kohya
+def kohya(key):
+    *place, matrix, weight = key.split(".")
+    matrix = "lora_down" if matrix == "lora_A" else "lora_up"
+    return ".".join(["_".join(["lora", *place]), matrix, weight])
 # manual_denoising_loop.ddim_step
 def ddim_step(x, e, a, b):
     x -= (1 - a).sqrt() * e
@@ -482,6 +511,40 @@ best_of_each | lambda s, p, k: [0.9, 0.8, 0.4, 0.3] | places
 best_of_each | lambda s, p, k: [1, 5, 4, 6] | worst
 best_of_each | lambda s, p, k: [0, 2, 3] | yours has 3
 best_of_each | lambda s, p, k: [0, 1, 3, 7] | are at 0, 2
+# lora_finetuning
+fused | lambda W, A, B, a: W + a * B @ A | over the rank
+fused | lambda W, A, B, a: W + B @ A | where is `alpha`
+fused | lambda W, A, B, a: W + B @ A / len(A) | left out
+fused | lambda W, A, B, a: W + len(A) / a * B @ A | other way round
+fused | lambda W, A, B, a: a / len(A) * B @ A | `W` stays
+fused | lambda W, A, B, a: W + a / A.shape[1] * B @ A | side of `A`
+fused | lambda W, A, B, a: W + a / len(B) * B @ A | side of `B`
+fused | lambda W, A, B, a: W - a / len(A) * B @ A | taken away
+fused | lambda W, A, B, a: W | as large as
+fused | lambda W, A, B, a: None | return
+learned | lambda i, o, k, r: i * o * k * k | stands still
+learned | lambda i, o, k, r: r * i * k * k | add `B`
+learned | lambda i, o, k, r: o * r | add `A`
+learned | lambda i, o, k, r: r * (i + o) | sees a window
+learned | lambda i, o, k, r: r * (i + o) * k * k | 1 by 1
+learned | lambda i, o, k, r: r * (i * k + o) | side
+learned | lambda i, o, k, r: r * (i + o * k * k) | it is `A`
+learned | lambda i, o, k, r: 640 | yours says 640
+learned | lambda i, o, k, r: None | return
+kohya | lambda key: "lora_" + key.replace("lora_A", "lora_up").replace("lora_B",\
+ "lora_down").replace(".", "_").replace("_lora_", ".lora_").replace("_weight",\
+ ".weight") | swapped
+kohya | lambda key: "lora_" + key.replace(".", "_") | lora_down
+kohya | lambda key: "lora_" + key.replace("lora_A", "lora_down").replace("lora_B",\
+ "lora_up").replace(".", "_") | too many
+kohya | lambda key: "lora_" + key.replace("lora_A", "lora_down").replace("lora_B",\
+ "lora_up") | each dot
+kohya | lambda key: key.replace("lora_A", "lora_down").replace("lora_B", "lora_up")\
+.replace(".", "_").replace("_lora_", ".lora_").replace("_weight", ".weight")\
+ | begin with
+kohya | lambda key: key | strings
+kohya | lambda key: "lora" | yours says
+kohya | lambda key: None | return
 # manual_denoising_loop
 ddim_step | lambda x, e, a, b: (x - (1 - a).sqrt() * e) / a.sqrt() | whole
 ddim_step | lambda x, e, a, b: None | return

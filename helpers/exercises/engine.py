@@ -36,9 +36,7 @@ class Exercise:
     def check(self, answer: Any, *given: Any) -> None:
         """Prints what is to be said about an answer; None is one not given yet."""
         if answer is None:
-            print(
-                "Not tried yet. Stuck? Put hint() for check(...), then solution()."
-            )
+            print("Not tried yet. Stuck? Put hint() for check(...), then solution().")
             return
         try:
             problem = self.why_not(answer, *given)
