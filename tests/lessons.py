@@ -7,13 +7,16 @@ else; see pocket/README.md for how often it is right. That of 13 knows real digi
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 from torch.nn.functional import interpolate
 
 from helpers.images import read_settings
+from pocket.classifier import SUBJECTS, judge, load_classifier
 from pocket.evaluate import load_pipeline, recognised
 
 
@@ -91,9 +94,23 @@ def samplers_keep_their_order_and_dice_do_not_settle(out: Path) -> None:
     assert settled < 0.3 * thrown
 
 
+def found_words_draw_it_again(out: Path) -> None:
+    """Notebook 11: most secrets are found, and what they draw is seen by a judge."""
+    made = [out / f"11_found_{i}.png" for i in range(6)]
+    told = [read_settings(file) for file in made]
+    assert sum(one["prompt"] == one["secret"] for one in told) >= 5, told
+    pictures = np.stack([np.asarray(Image.open(file)) for file in made])
+    seen = judge(load_classifier(), pictures)["subject"].argmax(1).tolist()
+    pairs = zip(seen, told, strict=True)
+    assert sum(f" {SUBJECTS[i]} " in one["secret"] for i, one in pairs) >= 5
+    soft = read_settings(out / "11_soft_prompt.png")
+    assert soft["away_rows"] < soft["away_words"], soft
+
+
 CLAIMS = {  # by notebook; each takes the folder with what it made
     "05_textual_inversion": a_new_word_means_what_its_pictures_show,
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
+    "11_image_to_prompt": found_words_draw_it_again,
     "13_noise_predictor": guidance_draws_the_digit_that_was_asked_for,
     "15_clip": clip_finds_captions_and_twins_teach_it_order,
     "14_autoencoder": a_small_autoencoder_keeps_what_matters,

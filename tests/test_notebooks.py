@@ -27,7 +27,7 @@ PAGES = [ROOT / "README.md", ROOT / "colab_badges.md"]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 WORDS, WIDTH = 120, 88
 # Those that take long run as they are only; about how many seconds.
-LONG = {"02": 80, "03": 70, "05": 170, "06": 350, "08": 70}
+LONG = {"02": 80, "03": 70, "05": 170, "06": 350, "08": 70, "11": 90}
 LONG |= {"13": 160, "14": 140, "15": 190, "16": 110}
 
 every_notebook = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
