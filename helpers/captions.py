@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
     from PIL import Image
 
-TIMESTEPS = (350, 650, 950)  # the subject and the style show below 500, the place above
+TIMESTEPS = (350, 650, 950)  # little noise, more, and hardly anything else
+SHOWS_AT = {  # with how much noise each part of a caption is told apart best
+    "subject": (250, 350, 450),
+    "place": TIMESTEPS,
+    "style": (150, 250, 350),
+    "all": (250, 350, 450, 950),
+}
 KEPT = 2  # of each part of a caption, for the last round
+MANY = 32  # captions: of more than that most are dropped after one look
 
 
 @torch.no_grad()
@@ -100,9 +107,9 @@ def write(
 ) -> list[tuple[str, float]]:
     """Writes captions of a picture, part by part, the best first.
 
-    First the subject, with all else unsaid: one look leaves a quarter of a long list,
-    three decide. Then the place and the style of the best one; and the best two of each
-    are tried together.
+    First the subject, with all else unsaid; then the place and the style of the best
+    one; then the subject again, with these said. The best two of each are then tried
+    together. Of a long list one look leaves an eighth.
 
     Args:
         pipe: As for ``errors``.
@@ -116,16 +123,19 @@ def write(
         As ``rank``; a caption reads "a watercolour of a fox in the snow".
     """
 
-    def best(ways: list[str], parts: Sequence[str]) -> list[str]:
-        part_of = dict(zip(ways, parts, strict=True))
-        order = rank(pipe, picture, ways, seed=seed)
-        return [part_of[way] for way, _ in order[:KEPT]]
+    def best(part: str, ways: list[str]) -> list[int]:
+        left, timesteps = list(ways), SHOWS_AT[part]
+        if len(ways) > MANY:
+            (off,) = errors(pipe, picture, ways, timesteps[1:2], seed)
+            left = [ways[i] for i in off.argsort()[: len(ways) // 8]]
+        order = rank(pipe, picture, left, timesteps, seed)
+        return [ways.index(way) for way, _ in order[:KEPT]]
 
-    (off,) = errors(pipe, picture, subjects, TIMESTEPS[:1], seed)
-    left = off.argsort()[: max(len(subjects) // 4, 8)]
-    subjects = [subjects[i] for i in left]
-    subjects = best(subjects, subjects)
-    places = best([f"{subjects[0]} {place}" for place in places], places)
-    styles = best([f"{style} {subjects[0]} {places[0]}" for style in styles], styles)
-    together = [" ".join(parts) for parts in product(styles, subjects, places)]
-    return rank(pipe, picture, together, seed=seed)
+    who = subjects[best("subject", list(subjects))[0]]
+    where = [places[i] for i in best("place", [f"{who} {place}" for place in places])]
+    ways = [f"{style} {who} {where[0]}" for style in styles]
+    how = [styles[i] for i in best("style", ways)]
+    ways = [f"{how[0]} {subject} {where[0]}" for subject in subjects]
+    again = [subjects[i] for i in best("subject", ways)]
+    together = [" ".join(parts) for parts in product(how, again, where)]
+    return rank(pipe, picture, together, SHOWS_AT["all"], seed)
