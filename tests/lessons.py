@@ -103,8 +103,6 @@ def found_words_draw_it_again(out: Path) -> None:
     seen = judge(load_classifier(), pictures)["subject"].argmax(1).tolist()
     pairs = zip(seen, told, strict=True)
     assert sum(f" {SUBJECTS[i]} " in one["secret"] for i, one in pairs) >= 5
-    soft = read_settings(out / "11_soft_prompt.png")
-    assert soft["away_rows"] < soft["away_words"], soft
 
 
 CLAIMS = {  # by notebook; each takes the folder with what it made
