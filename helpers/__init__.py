@@ -23,6 +23,7 @@
     captioned        pictures with a caption each, in a file of text beside it
     drawing          a picture to draw on, with the mouse or a finger
     latents          pictures encoded once, for a training to learn from
+    captions         which words fit a picture, and a sentence made of them
     files            whole, or as they were
     checkpoints      a training's file, and what the disk refused of it
     training         steps that are kept: stopped, it goes on to the last bit

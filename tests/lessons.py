@@ -207,6 +207,17 @@ def samplers_keep_their_order_and_dice_do_not_settle(out: Path) -> None:
     assert settled < 0.3 * thrown
 
 
+def found_words_draw_it_again(out: Path) -> None:
+    """Notebook 11: most secrets are found, and what they draw is seen by a judge."""
+    made = [out / f"11_found_{i}.png" for i in range(6)]
+    told = [read_settings(file) for file in made]
+    assert sum(one["prompt"] == one["secret"] for one in told) >= 5, told
+    pictures = np.stack([np.asarray(Image.open(file)) for file in made])
+    seen = judge(load_classifier(), pictures)["subject"].argmax(1).tolist()
+    pairs = zip(seen, told, strict=True)
+    assert sum(f" {SUBJECTS[i]} " in one["secret"] for i, one in pairs) >= 5
+
+
 def what_fits_its_prompt_scores_higher(out: Path) -> None:
     """Notebook 10: pictures that show what their prompt leans to, before the others."""
     figures = json.loads((out / "10_galleries.json").read_text())
@@ -227,6 +238,7 @@ def what_fits_its_prompt_scores_higher(out: Path) -> None:
 CLAIMS = {  # by notebook; each takes the folder with what it made
     "05_textual_inversion": a_new_word_means_what_its_pictures_show,
     "06_dreambooth": dreambooth_learns_the_one_and_keeps_the_kind,
+    "11_image_to_prompt": found_words_draw_it_again,
     "09_beyond_the_frame": squares_drawn_together_meet_better,
     "10_galleries": what_fits_its_prompt_scores_higher,
     "12_lora_finetuning": a_style_reaches_subjects_that_were_not_in_its_set,

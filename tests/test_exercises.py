@@ -216,6 +216,36 @@ def ease(count):
     return [np.sin(np.pi / 2 * i / (count - 1)) ** 2 for i in range(count)]
 # mixing_prompts.ease
 ease = lambda count: 0.5 - torch.cos(torch.linspace(0, torch.pi, count)) / 2
+# image_to_prompt.how_far
+def how_far(noise_pred, noise):
+    noise_pred -= noise
+    return (noise_pred**2).flatten(1).mean(1)
+# image_to_prompt.how_far
+how_far = lambda p, e: np.square(p.numpy() - e.numpy()).mean(axis=(1, 2, 3))
+# image_to_prompt.best_first
+def best_first(errors):
+    errors /= errors.sum(1, keepdim=True)
+    return errors.sum(0).argsort()
+# image_to_prompt.best_first
+def best_first(errors):
+    shares = [row.numpy() / np.mean(row.numpy()) for row in errors]
+    return sorted(range(5), key=lambda i: sum(row[i] for row in shares))
+# image_to_prompt.narrow
+def narrow(captions, look):
+    total = np.zeros(len(captions))
+    while len(captions) > 1:
+        total += look(captions)
+        keep = total.argsort()[: -(-len(captions) // 2)]
+        captions, total = [captions[i] for i in keep], total[keep]
+    return captions[0]
+# image_to_prompt.narrow
+def narrow(captions, look, before=None):
+    if len(captions) == 1:
+        return captions.pop()
+    totals = torch.tensor(look(captions)) + (0 if before is None else before)
+    totals, which = totals.sort()
+    half = (len(captions) + 1) // 2
+    return narrow([captions[i] for i in which[:half]], look, totals[:half])
 # beyond_the_frame.put_back
 def put_back(latents, known, noise, alpha_bar, mask):
     known *= alpha_bar.sqrt()
@@ -445,6 +475,28 @@ thin | 320 * 320 | stands still
 thin | 4 * 320 | one of the two
 merge | lambda W, A, B, s: W + B @ A | scale
 merge | lambda W, A, B, s: W + s * A.T @ B.T | transposed
+# image_to_prompt
+how_far | lambda p, e: (p - e).square().mean() | one number for all
+how_far | lambda p, e: (p - e).abs().mean((1, 2, 3)) | absolute
+how_far | lambda p, e: (p - e).square().mean((2, 3)) | channel
+how_far | lambda p, e: (p - e).square().sum((1, 2, 3)) | sum
+how_far | lambda p, e: (p - e).mean((1, 2, 3)) | cancel
+how_far | lambda p, e: None | return
+best_first | lambda e: e.mean(0).argsort() | first look decides
+best_first | lambda e: (e / e.mean(1, keepdim=True))\
+ .mean(0).argsort().flip(0) | worst first
+best_first | lambda e: (e / e.mean(1, keepdim=True)).mean(0) | argsort
+best_first | lambda e: e[-1].argsort().tolist() | last look
+best_first | lambda e: (e / e.mean(1, keepdim=True)).mean(0).argsort().argsort() | place
+narrow | lambda c, look: [c := sorted(c, key=dict(zip(c, look(c))).get)\
+[: (len(c) + 1) // 2] for _ in range(3)][-1][0] | last look
+narrow | lambda c, look: [c := sorted(c, key=dict(zip(c, look(c))).get)[: len(c) // 2]\
+ for _ in range(2)][-1][0] | rounded up
+narrow | lambda c, look: [c := sorted(c, key=dict(zip(c, look(c))).get)[len(c) // 2 :]\
+ for _ in range(3)][-1][0] | smaller
+narrow | lambda c, look: c[0] | never looks
+narrow | lambda c, look: sorted(c, key=dict(zip(c, look(c))).get) | a list
+narrow | lambda c, look: (look(c), look(c))[0] and c[0] | all five again
 # mixing_prompts
 slerp | lambda a, b, w: torch.lerp(a, b, w) | straight line
 slerp | lambda a, b, w: None | return
