@@ -607,7 +607,7 @@ my_draw | lambda *a: by_hand(*a, "side") | noise_pred_uncond
 my_draw | lambda *a: by_hand(*a, "below") | below 0
 my_draw | lambda *a: by_hand(*a, "top") | from 999 down
 my_draw | lambda *a: by_hand(*a, "climb") | largest t
-my_draw | lambda *a: (lambda ddim_step: ddim_step(*a))(None) | exercise 1
+my_draw | lambda *a: (lambda ddim_step: ddim_step(*a))(None) | exercise 2
 my_draw | lambda *a: by_hand(*a, "unguided") | without guidance
 my_draw | lambda *a: by_hand(*a, "scale") | scaling_factor
 my_draw | lambda *a: by_hand(*a, "last") | not quite 1

@@ -133,7 +133,7 @@ def my_draw(answer: Any, pipe: Any) -> str | None:
     except TypeError as error:
         if str(error) != "'NoneType' object is not callable":
             raise
-        return "it calls what is not written yet: is `ddim_step`, of exercise 1?"
+        return "it calls what is not written yet: is `ddim_step`, of exercise 2?"
     if not isinstance(got, Image.Image):
         return NOTHING if got is None else "return a picture: `decode` the latents."
     right = _decode(pipe, _theirs(pipe, **asked))
