@@ -103,6 +103,7 @@ def table(
     heads: Sequence[str],
     title: str = "",
     side: int | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Image.Image:
     """Puts pictures into rows that have names, under heads, all under one title.
 
@@ -111,6 +112,7 @@ def table(
         heads: One for each column.
         title: What is true of all of them.
         side: As in ``grid``.
+        labels: A line for each picture, row after row.
 
     Raises:
         Mistake: There are no pictures.
@@ -119,7 +121,7 @@ def table(
     if any(len(row) != len(heads) for row in rows.values()):
         raise ValueError(f"each row needs {len(heads)} pictures, one for each head.")
     sheet = grid(
-        [image for row in rows.values() for image in row], len(heads), None, side
+        [image for row in rows.values() for image in row], len(heads), labels, side
     )
     width, height = sheet.width // len(heads), sheet.height // len(rows)
     _tell_missing([*rows, *heads, title])

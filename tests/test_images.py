@@ -94,6 +94,12 @@ def test_a_table_names_rows_and_columns():
     assert dark[top:, : images.NAMES].any() and not (bare < 100).all(-1).any()
     with pytest.raises(ValueError, match="2 pictures"):
         images.table(rows, ["a", "b"])
+    with pytest.raises(ValueError, match="6 pictures"):
+        images.table(rows, ["a", "b", "c"], labels=["x"])
+    labelled = np.asarray(images.table(rows, ["", "", ""], labels=[*"xxx", *"yyy"]))
+    assert labelled.shape[0] > bare.shape[0]
+    plain = images.grid([*rows["red"], *rows["blue"]], 3, [*"xxx", *"yyy"])
+    assert (labelled[-plain.height :, -plain.width :] == np.asarray(plain)).all()
 
 
 def test_caption_names_what_was_given():
