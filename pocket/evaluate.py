@@ -183,7 +183,11 @@ def load_pipeline(folder: Path = MODEL_DIR) -> DiffusionPipeline:
 
 
 def recognised(
-    pipe: DiffusionPipeline, subject: str, words: str, worn: str | None = None
+    pipe: DiffusionPipeline,
+    subject: str,
+    words: str,
+    worn: str | None = None,
+    every: int = 1,
 ) -> float:
     """In how many of 48 pictures, in many places and styles, the subject is seen.
 
@@ -192,13 +196,15 @@ def recognised(
         subject: A name the classifier knows.
         words: What the prompts call it.
         worn: What it has to wear or hold as well, a name from ``WORN``.
+        every: Draws only one in so many of them.
     """
     rng, prompts = random.Random(0), []
     for background in ("red", "yellow", "purple", "city", "desert", "forest"):
         for style in list(world.STYLES):
             spec = world.Spec((words,), background, style)
             prompts.append(world.caption(spec, rng, plain=True))
-    said = judge(load_classifier(), generate(pipe, prompts, range(len(prompts))))
+    drawn = generate(pipe, prompts[::every], range(0, len(prompts), every))
+    said = judge(load_classifier(), drawn)
     seen = said["subject"].argmax(1) == SUBJECTS.index(subject)
     if worn is not None:
         seen &= said["worn"].argmax(1) == WORN.index(worn)

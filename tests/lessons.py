@@ -33,7 +33,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 def a_new_word_means_what_its_pictures_show(out: Path) -> None:
     """Notebook 05: `<tiny>` wears his hat where he was never shown, others do not."""
     pipe = load_pipeline()
-    assert recognised(pipe, "teddy", "teddy", worn="hat") < 0.1, "the word it began as"
+    began_as = recognised(pipe, "teddy", "teddy", worn="hat", every=3)
+    assert began_as < 0.1, "the word it began as"
     pipe.load_textual_inversion(str(out / "05_tiny.safetensors"))
     assert recognised(pipe, "teddy", "<tiny>", worn="hat") >= 0.6
 
@@ -41,12 +42,12 @@ def a_new_word_means_what_its_pictures_show(out: Path) -> None:
 def dreambooth_learns_the_one_and_keeps_the_kind(out: Path) -> None:
     """Notebook 06: `sks castle` becomes a moai, and `castle` stays a castle."""
     pipe = load_pipeline()
-    assert recognised(pipe, "moai", "sks castle") < 0.1
-    castles = recognised(pipe, "castle", "castle")
+    assert recognised(pipe, "moai", "sks castle", every=3) < 0.1
+    castles = recognised(pipe, "castle", "castle", every=3)
     saved = out / "06_moai"
     pipe.unet.load_lora_adapter(saved, prefix="unet", use_safetensors=True)
     assert recognised(pipe, "moai", "sks castle") >= 0.75
-    assert recognised(pipe, "castle", "castle") >= castles - 0.05
+    assert recognised(pipe, "castle", "castle", every=3) >= castles - 0.1
 
 
 def squares_drawn_together_meet_better(out: Path) -> None:
@@ -123,14 +124,15 @@ def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
 
     The judge of subjects knows no blueprints, so it looks at their negatives, which are
     like pencil sketches: of what the LoRA draws, and of what the notebook's own lines
-    make of the plain model's pictures. (Of 112 it named 57 % and 63 %: of 56, as here,
-    that may be up to 15 points.)
+    make of the plain model's pictures. (Over 112 it named 57 % and 63 %, and 92 % were
+    blueprints. Here every second subject is drawn, so there is more room for luck.)
     """
     pictures, captions = open_captioned(out / "12_blueprints", 128)
     names = [caption.split()[1] for caption in captions]  # "a cat on the beach"
     places = [" ".join(caption.split()[2:]) for caption in captions]
     strangers = [name for name in world.SUBJECTS if name not in names]
-    assert len(strangers) >= 48
+    strangers = strangers[::2]
+    assert len(strangers) >= 24
     wishes = zip(strangers, 2 * places, strict=False)
     prompts = [f"a {name} {place}".strip() for name, place in wishes]
     pipe = load_pipeline()
@@ -141,7 +143,7 @@ def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
 
     is_blueprint = judge_of_styles([np.asarray(p) for p in pictures], sorted({*names}))
     assert is_blueprint(plain).mean() < 0.1
-    assert is_blueprint(drawn).mean() >= 0.85
+    assert is_blueprint(drawn).mean() >= 0.75
 
     def right(pictures: Sequence[np.ndarray]) -> float:
         said = judge(load_classifier(), np.stack([sketched(p) for p in pictures]))
@@ -150,7 +152,7 @@ def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
 
     blueprint = written_in("12_lora_finetuning", "blueprint")
     traced = [np.asarray(blueprint(Image.fromarray(picture))) for picture in plain]
-    assert right(drawn) >= right(traced) - 0.15
+    assert right(drawn) >= right(traced) - 0.2
 
 
 def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:

@@ -237,8 +237,16 @@ def test_it_says_why_the_hub_is_not_reached(colab, tmp_path):
         assert words in said[case].splitlines()[-1], case
 
 
+# These have no sliders that make them short, and call nothing that others do not.
+LEFT_OUT = ("02", "03", "08")
+
+
 @pytest.mark.seconds(25)
-@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [file for file in NOTEBOOKS if not file.name.startswith(LEFT_OUT)],
+    ids=lambda file: file.stem,
+)
 def test_runs_with_the_versions_of_colab(colab, tmp_path, file):
     notebook = fill(nbformat.read(file, as_version=4), lowest)
     ran = execute(colab, notebook, tmp_path, file.parent)
