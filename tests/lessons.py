@@ -43,11 +43,11 @@ def dreambooth_learns_the_one_and_keeps_the_kind(out: Path) -> None:
     """Notebook 06: `sks castle` becomes a moai, and `castle` stays a castle."""
     pipe = load_pipeline()
     assert recognised(pipe, "moai", "sks castle", every=3) < 0.1
-    castles = recognised(pipe, "castle", "castle", every=3)
+    castles = recognised(pipe, "castle", "castle")
     saved = out / "06_moai"
     pipe.unet.load_lora_adapter(saved, prefix="unet", use_safetensors=True)
     assert recognised(pipe, "moai", "sks castle") >= 0.75
-    assert recognised(pipe, "castle", "castle", every=3) >= castles - 0.1
+    assert recognised(pipe, "castle", "castle") >= castles - 0.05
 
 
 def squares_drawn_together_meet_better(out: Path) -> None:
