@@ -119,13 +119,45 @@ def sketched(picture: np.ndarray) -> np.ndarray:
     return np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=2)
 
 
-def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
-    """Notebook 12: all others of the world become blueprints, and stay what they are.
+def judge_of_blueprints(draw_as: Callable) -> Callable:
+    """Says which subjects of the world blueprints show.
 
-    The judge of subjects knows no blueprints, so it looks at their negatives, which are
-    like pencil sketches: of what the LoRA draws, and of what the notebook's own lines
-    make of the plain model's pictures. (Over 112 it named 57 % and 63 %, and 92 % were
-    blueprints. Here every second subject is drawn, so there is more room for luck.)
+    The pocket model's judge knows no blueprints. So this one takes what that one sees
+    in their negatives, and learns what it means from renders that ``draw_as`` traced.
+    First it is tried on a fifth of them, which it has not seen then.
+    """
+    classifier, rng = load_classifier(), random.Random(0)
+    backgrounds = [*world.COLOURS, *world.SCENES]
+    styles = [*3 * ["photograph"], *world.STYLES]
+
+    @torch.no_grad()
+    def features(pictures: Sequence[np.ndarray]) -> torch.Tensor:
+        x = torch.tensor(np.stack([sketched(picture) for picture in pictures]))
+        x = x.permute(0, 3, 1, 2) / 127.5 - 1  # (count, 3, 128, 128)
+        seen = classifier.body(interpolate(x, size=64, mode="area"))
+        said = classifier.subject(seen).logsumexp((2, 3))
+        return torch.cat([seen.mean((2, 3)), seen.amax((2, 3)), said], 1)
+
+    names = 25 * list(world.SUBJECTS)
+    renders = []
+    for name in names:
+        spec = world.Spec((name,), rng.choice(backgrounds), rng.choice(styles))
+        renders.append(Image.fromarray(np.asarray(world.render(spec, rng))))
+    seen = features([np.asarray(draw_as(render)) for render in renders])
+    machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+    tried = len(names) // 5
+    machine.fit(seen[tried:], names[tried:])
+    assert machine.score(seen[:tried], names[:tried]) >= 0.95
+    return lambda pictures: machine.predict(features(pictures))
+
+
+def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
+    """Notebook 12: all others of the world become blueprints; most are still seen.
+
+    Subjects are named by a judge that knows blueprints: in what the LoRA draws, and in
+    what the notebook's own lines make of the plain model's pictures. (Over 112, 92 %
+    were blueprints, and it named about 60 % and 90 %: a third of the subjects is lost,
+    most of them in a scene. Here every second one is drawn.)
     """
     pictures, captions = open_captioned(out / "12_blueprints", 128)
     names = [caption.split()[1] for caption in captions]  # "a cat on the beach"
@@ -137,22 +169,19 @@ def a_style_reaches_subjects_that_were_not_in_its_set(out: Path) -> None:
     prompts = [f"a {name} {place}".strip() for name, place in wishes]
     pipe = load_pipeline()
     plain = generate(pipe, prompts, range(len(prompts)), guidance_scale=4)
-    file = out / "12_lora" / "pytorch_lora_weights.safetensors"
-    pipe.load_lora_weights(file, use_safetensors=True)
+    file = "pytorch_lora_weights.safetensors"
+    pipe.load_lora_weights(out / "12_lora", weight_name=file)
     drawn = generate(pipe, prompts, range(len(prompts)), guidance_scale=4)
 
     is_blueprint = judge_of_styles([np.asarray(p) for p in pictures], sorted({*names}))
     assert is_blueprint(plain).mean() < 0.1
     assert is_blueprint(drawn).mean() >= 0.75
 
-    def right(pictures: Sequence[np.ndarray]) -> float:
-        said = judge(load_classifier(), np.stack([sketched(p) for p in pictures]))
-        wanted = torch.tensor([SUBJECTS.index(name) for name in strangers])
-        return (said["subject"].argmax(1) == wanted).double().mean().item()
-
     blueprint = written_in("12_lora_finetuning", "blueprint")
+    subjects_in = judge_of_blueprints(blueprint)
     traced = [np.asarray(blueprint(Image.fromarray(picture))) for picture in plain]
-    assert right(drawn) >= right(traced) - 0.2
+    assert (subjects_in(traced) == np.array(strangers)).mean() >= 0.8
+    assert (subjects_in(drawn) == np.array(strangers)).mean() >= 0.4
 
 
 def guidance_draws_the_digit_that_was_asked_for(out: Path) -> None:

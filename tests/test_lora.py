@@ -147,7 +147,7 @@ def test_both_forms_of_its_file_draw_what_it_drew(tmp_path, unet, pipe, alpha):
 
     whole = copy.deepcopy(pipe)
     for path in (file, tmp_path / "kohya.safetensors"):
-        whole.load_lora_weights(path, adapter_name="read", use_safetensors=True)
+        whole.load_lora_weights(path.parent, weight_name=path.name, adapter_name="read")
         torch.testing.assert_close(answer(whole.unet), learned)
         whole.set_adapters("read", 0.0)
         assert torch.equal(answer(whole.unet), before)
