@@ -26,6 +26,7 @@ from helpers.images import read_settings
 from pocket import world
 from pocket.classifier import BACKGROUNDS, SUBJECTS, judge, load_classifier
 from pocket.evaluate import generate, load_pipeline, recognised
+from pocket.train import to_tensor
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -132,8 +133,7 @@ def judge_of_blueprints(draw_as: Callable) -> Callable:
 
     @torch.no_grad()
     def features(pictures: Sequence[np.ndarray]) -> torch.Tensor:
-        x = torch.tensor(np.stack([sketched(picture) for picture in pictures]))
-        x = x.permute(0, 3, 1, 2) / 127.5 - 1  # (count, 3, 128, 128)
+        x = to_tensor(np.stack([sketched(p) for p in pictures]), "cpu")
         seen = classifier.body(interpolate(x, size=64, mode="area"))
         said = classifier.subject(seen).logsumexp((2, 3))
         return torch.cat([seen.mean((2, 3)), seen.amax((2, 3)), said], 1)
@@ -142,7 +142,7 @@ def judge_of_blueprints(draw_as: Callable) -> Callable:
     renders = []
     for name in names:
         spec = world.Spec((name,), rng.choice(backgrounds), rng.choice(styles))
-        renders.append(Image.fromarray(np.asarray(world.render(spec, rng))))
+        renders.append(world.render(spec, rng))
     seen = features([np.asarray(draw_as(render)) for render in renders])
     machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
     tried = len(names) // 5
