@@ -41,6 +41,7 @@ notebooks: install ## every notebook at its full values, as pages in out/
 
 pocket: install ## train the pocket model; goes on from its last checkpoint
 	@$(python) -m pocket.train
+	@$(python) -m pocket.lean
 
 pictures: install ## draw the README's and the notebooks' first pictures again
 	@$(python) -m pocket.evaluate --lessons

@@ -43,7 +43,6 @@ from pocket.train import on_every_core, to_tensor
 
 PICTURES = Path(__file__).parent / "pictures"
 JUDGES = {"forgiving": WEIGHTS, "strict": STRICT}
-LEANING = ("in the style of vermeer", "cinematic", "by van gogh")
 
 LESSON_PROMPTS = (  # two seeds each make the 64 pictures
     "a photograph of an astronaut riding a horse",
@@ -267,26 +266,50 @@ def negative_prompt(
     say(f'  the same seeds, negative prompt "blue", %: {share(shares[1])}')
 
 
+def draws_what_it_leans_to(
+    pipe: DiffusionPipeline,
+    classifier: Classifier,
+    words: str,
+    count: int,
+    guidance_scale: float,
+    negative_prompt: str = "",
+    seed: int = 9,
+) -> np.ndarray:
+    """Picture by picture, 1.0 where one of ``world.LEANS`` shows what it leans to.
+
+    Args:
+        pipe: Draws "a cat in the style of vermeer" and other subjects.
+        classifier: Says what the pictures show.
+        words: Such as "in the style of vermeer".
+        count: How many pictures.
+        guidance_scale: Of the pictures.
+        negative_prompt: Of the pictures.
+        seed: Of subjects and noise.
+    """
+    rng = random.Random(seed)
+    subjects = [rng.choice(list(world.SUBJECTS)) for _ in range(count)]
+    prompts = [f"a {s} {words}" if " " in words else f"a {words} {s}" for s in subjects]
+    seeds = range(10_000 * seed, 10_000 * seed + count)
+    made = generate(
+        pipe, prompts, seeds, guidance_scale, negative_prompt=negative_prompt
+    )
+    part, value = world.LEANS[words]
+    names = BACKGROUNDS if part == "background" else STYLES
+    seen = judge(classifier, made)[part].argmax(1) == names.index(value)
+    return seen.numpy().astype(float)
+
+
 def leaning(pipe: DiffusionPipeline, classifier: Classifier, count: int) -> None:
     """Print how often words show what they lean to: by guidance, and against "not"."""
-    rng = random.Random(8)
-    subjects = [rng.choice(list(world.SUBJECTS)) for _ in range(count)]
-    seeds = range(80_000, 80_000 + count)
     say(
         f"| leans, % of {count} | guidance 1 | 7.5 | 7.5, with what it is as negative |"
     )
     say("|---|---|---|---|")
-    for words in LEANING:
-        part, value = world.LEANS[words]
-        names = BACKGROUNDS if part == "background" else STYLES
-        shares = []
-        for scale, negative in ((1.0, ""), (7.5, ""), (7.5, value)):
-            prompts = [
-                f"a {s} {words}" if " " in words else f"a {words} {s}" for s in subjects
-            ]
-            made = generate(pipe, prompts, seeds, scale, negative_prompt=negative)
-            seen = judge(classifier, made)[part].argmax(1) == names.index(value)
-            shares.append(share(seen.numpy().astype(float)))
+    for words, (_, value) in world.LEANS.items():
+        shares = [
+            share(draws_what_it_leans_to(pipe, classifier, words, count, *how, 8))
+            for how in ((1.0, ""), (7.5, ""), (7.5, value))
+        ]
         say(f"| {words}: {value} | " + " | ".join(shares) + " |")
 
 

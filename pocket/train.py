@@ -7,11 +7,12 @@ Four stages; each resumes from its last checkpoint when the command is run again
 3. the text encoder, contrastively, against an image encoder on those latents;
 4. the U-Net, to predict the noise, the text encoder held still.
 
-The finished folder goes to ``pocket/model``. Runs on CUDA or on the CPU, whichever is
-there: on a CPU as one process for each core, which share every batch and average their
-gradients (on two cores 1.4 times as fast as one process with two threads). Every step
-draws its randomness from (seed, stage, step), so a run that was stopped and resumed
-sees what an unbroken one would have seen.
+The finished folder goes to ``pocket/model``; ``pocket.lean`` then tunes the words that
+lean. Runs on CUDA or on the CPU, whichever is there: on a CPU as one process for each
+core, which share every batch and average their gradients (on two cores 1.4 times as
+fast as one process with two threads). Every step draws its randomness from (seed,
+stage, step), so a run that was stopped and resumed sees what an unbroken one would have
+seen.
 """
 
 import argparse
@@ -225,6 +226,7 @@ def run(
     recipe: Recipe,
     decay: float = 0.3,
     watch: Callable[[nn.Module, int], None] | None = None,
+    muon: bool = True,
 ) -> nn.Module:
     """Train one stage, going on from its checkpoint; return its moving average.
 
@@ -238,6 +240,7 @@ def run(
         recipe: For the seed and the moving average.
         decay: Share of the steps over which the rate falls.
         watch: Is shown the moving average, and how many steps are done.
+        muon: For the weights of layers, if there are any; else AdamW for everything.
 
     Returns:
         A copy of ``trained`` with the exponential moving average of its weights.
@@ -254,7 +257,7 @@ def run(
         decay=decay,
         clip=1.0,
         average=recipe.ema,
-        optimizer=partial(Optimizer, trained, rate),
+        optimizer=partial(Optimizer, trained, rate) if muon else None,
         buffers=dict(trained.named_buffers()),
         **origin(recipe),
     )
@@ -398,6 +401,8 @@ def encode_pictures(
 ) -> torch.Tensor:
     """Encode every picture once, centre the VAE's latents, and keep them on disk.
 
+    A VAE that was not trained now has been centred before, and stays as it is.
+
     Returns:
         Latents of mean 0 and deviation 1 per channel, float16 (count, 4, 16, 16).
     """
@@ -409,9 +414,11 @@ def encode_pictures(
         vae.load_state_dict(state["vae"])
         return state["latents"]
     latents = encode(device, vae, pictures)
-    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    centre_latents(vae, mean.to(device.type), std.to(device.type))
-    latents = ((latents - mean[:, None, None]) / std[:, None, None]).half()
+    if recipe.vae_steps:
+        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+        centre_latents(vae, mean.to(device.type), std.to(device.type))
+        latents = (latents - mean[:, None, None]) / std[:, None, None]
+    latents = latents.half()
     if rank() == 0:
         state = {"vae": vae.state_dict(), "latents": latents}
         torch.save(state, path)
@@ -458,8 +465,9 @@ def train_text(
     trained = run(
         "text", contrast, loss_of, recipe.text_steps, recipe.text_rate, recipe
     )
-    share_rows(trained.text_encoder, tokenizer, world.PLURALS)
-    make_heard(trained.text_encoder, tokenizer, world.RARE)
+    if recipe.text_steps:
+        share_rows(trained.text_encoder, tokenizer, world.PLURALS)
+        make_heard(trained.text_encoder, tokenizer, world.RARE)
     return trained
 
 
@@ -567,17 +575,52 @@ def make_watch(
     return Watch(CHECKPOINTS, device, latents, captions, vae, text_encoder, tokenizer)
 
 
-def train_unet(
-    recipe: Recipe, device: Device, vae: nn.Module, text_encoder: nn.Module
-) -> nn.Module:
-    """Predict the noise; the loss is weighed by 1 / alpha_bar, capped.
-
-    Not compiled: with torch 2.13 on a CPU, in bfloat16, the compiled backward pass gave
-    no gradient to anything below the last up block, and said nothing.
+def loss_of_noise(
+    unet: nn.Module, clean: torch.Tensor, text: torch.Tensor, weight_cap: float
+) -> torch.Tensor:
+    """The error of the predicted noise, weighed by 1 / alpha_bar, capped.
 
     Without the weight a picture's overall colour, which the noisiest steps decide,
     hardly counts, and follows the seed instead of the prompt. Timesteps are spread
     evenly over each batch, one per stratum.
+
+    Args:
+        unet: Predicts.
+        clean: Latents (batch, 4, 16, 16), on the U-Net's device.
+        text: text_embeddings (batch, tokens, 128).
+        weight_cap: The highest weight, before their mean is made 1.
+    """
+    n = len(clean)
+    alpha_bar = make_scheduler().alphas_cumprod.to(clean.device)
+    weights = (1 / alpha_bar).clamp(max=weight_cap)
+    noise = torch.randn_like(clean)
+    t = ((torch.arange(n) + torch.rand(n)) / n * len(alpha_bar)).long()
+    t = t.clamp(max=len(alpha_bar) - 1).to(clean.device)
+    a = alpha_bar[t][:, None, None, None]
+    noisy = a.sqrt() * clean + (1 - a).sqrt() * noise
+    noise_pred = unet(noisy, t, text).sample.float()
+    each = F.mse_loss(noise_pred, noise, reduction="none").mean((1, 2, 3))
+    return (each * weights[t] / weights.mean()).mean()
+
+
+def ids_of(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
+    """Token numbers (captions, 77)."""
+    return tokenizer(
+        captions,
+        padding="max_length",
+        truncation=True,
+        max_length=MAX_TOKENS,
+        return_tensors="pt",
+    ).input_ids
+
+
+def train_unet(
+    recipe: Recipe, device: Device, vae: nn.Module, text_encoder: nn.Module
+) -> nn.Module:
+    """Predict the noise.
+
+    Not compiled: with torch 2.13 on a CPU, in bfloat16, the compiled backward pass gave
+    no gradient to anything below the last up block, and said nothing.
     """
     torch.manual_seed(recipe.seed)
     tokenizer = make_tokenizer(world.words())
@@ -586,9 +629,6 @@ def train_unet(
     if device.type == "cpu":  # SDPA's backward pass in bfloat16 is slow on CPUs
         unet.set_attn_processor(AttnProcessor())
     text_encoder = text_encoder.to(device.type).eval().requires_grad_(False)
-    alpha_bar = make_scheduler().alphas_cumprod.to(device.type)
-    weights = (1 / alpha_bar).clamp(max=recipe.weight_cap)
-    weights = weights / weights.mean()
 
     drawn: dict[int, tuple[torch.Tensor, list[world.Spec]]] = {}  # one set at a time
 
@@ -604,25 +644,12 @@ def train_unet(
             "" if rng.random() < recipe.prompt_drop else world.caption(specs[i], rng)
             for i in picks
         ]
-        ids = tokenizer(
-            captions,
-            padding="max_length",
-            truncation=True,
-            max_length=MAX_TOKENS,
-            return_tensors="pt",
-        ).input_ids
+        ids = ids_of(tokenizer, captions).to(device.type)
         clean = latents[picks].float().to(device.type)
-        noise = torch.randn_like(clean)
-        t = ((torch.arange(n) + torch.rand(n)) / n * len(alpha_bar)).long()
-        t = t.clamp(max=len(alpha_bar) - 1).to(device.type)
-        a = alpha_bar[t][:, None, None, None]
-        noisy = a.sqrt() * clean + (1 - a).sqrt() * noise
         with autocast(device):
             with torch.no_grad():
-                text = text_encoder(ids.to(device.type)).last_hidden_state
-            noise_pred = unet(noisy, t, text).sample.float()
-        each = F.mse_loss(noise_pred, noise, reduction="none").mean((1, 2, 3))
-        return (each * weights[t]).mean()
+                text = text_encoder(ids).last_hidden_state
+            return loss_of_noise(unet, clean, text, recipe.weight_cap)
 
     steps, rate = recipe.unet_steps, recipe.unet_rate
     watch = make_watch(device, vae, text_encoder, tokenizer) if rank() == 0 else None

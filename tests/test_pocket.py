@@ -17,7 +17,7 @@ from diffusers import (
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pocket import blind, classifier, evaluate, machine, train, world
+from pocket import blind, classifier, evaluate, lean, machine, train, world
 from pocket.architecture import (
     MODEL_DIR,
     centre_latents,
@@ -384,3 +384,79 @@ def test_blind_answers_are_scored_part_by_part():
     assert np.isnan(right["worn or held"][[0, 2]]).all()
     assert right["worn or held"][1] == 1
     assert right["clarity"].tolist() == [2, 3, 0]
+
+
+def test_the_last_words_of_what_leans_are_in_no_other_caption():
+    """Their embeddings may change, and no other caption does."""
+    rng, meant = random.Random(0), list(world.LEANS)
+    for _ in range(3_000):
+        caption = world.caption(world.sample(rng), rng).replace("not blurry", "")
+        for phrase in meant:
+            caption = caption.replace(phrase, "")
+        assert not set(lean.WORDS) & set(caption.replace(",", " ").split()), caption
+
+
+def test_only_the_rows_that_learn_change_a_table():
+    table = torch.randn(9, 4)
+    learning = lean.Rows(table, [2, 7])
+    assert torch.equal(learning(table), table)
+    with torch.no_grad():
+        learning.rows += 1
+    learning(table).sum().backward()
+    changed = (learning(table) != table).all(1)
+    assert changed.nonzero().flatten().tolist() == [2, 7]
+    assert learning.rows.grad.abs().min() == 1
+
+
+def test_embeddings_learn_from_captions_that_say_it_and_that_say_another(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    rng, captions = random.Random(0), []
+    specs = [world.sample(rng, pairs=0.0) for _ in range(300)]
+    latents = torch.randn(300, 4, 16, 16)
+    monkeypatch.setattr(lean, "draw_latents", lambda *_: (latents, specs))
+    ids_of = lean.ids_of
+    monkeypatch.setattr(lean, "ids_of", lambda t, c: captions.extend(c) or ids_of(t, c))
+    pipe, recipe = evaluate.load_pipeline(), train.Recipe(unet_batch=8)
+    words = ["vermeer", "futuristic"]
+    learned = lean.learn(pipe, words, recipe, steps=2, rate=1e-2)
+    table = pipe.text_encoder.get_input_embeddings().weight
+    assert learned.shape == (2, 128)
+    assert (learned != table[lean.rows_of(pipe, words)]).any(1).all()
+    assert len(captions) == 16 and all("vermeer" in c or "futur" in c for c in captions)
+    for unsaid, said in zip(captions[::2], captions[1::2], strict=True):
+        assert "blue" not in unsaid and "space" not in unsaid
+        assert said.endswith(tuple(world.LEANS))
+
+
+@pytest.mark.parametrize("enough", [0.05, 0.3, 0.58, 0.77])
+def test_a_word_goes_as_far_as_its_pictures_need(monkeypatch, enough):
+    pipe = AutoPipelineForText2Image.from_pretrained(MODEL_DIR)
+    table = pipe.text_encoder.get_input_embeddings().weight
+    (token,) = pipe.tokenizer("cute", add_special_tokens=False).input_ids
+    before, learned = table.detach().clone(), torch.ones(table.shape[1])
+
+    def drawn(pipe, classifier, words, count, guidance_scale):
+        gone = (table[token] - before[token]).norm() / (1 - before[token]).norm()
+        return np.array([lean.SHOWN * gone.item() / enough])
+
+    monkeypatch.setattr(lean, "draws_what_it_leans_to", drawn)
+    share = lean.find_share(pipe, None, "cute", learned, count=1)
+    assert abs(share - min(enough, lean.FURTHEST)) < 0.01
+    assert torch.allclose(table[token], before[token].lerp(learned, share))
+    others = torch.arange(len(table)) != token
+    assert torch.equal(table[others], before[others])
+
+
+@pytest.mark.seconds(60)
+def test_what_leans_is_faint_alone_plain_when_guided_and_gone_when_unwanted():
+    pipe, judge = evaluate.load_pipeline(), classifier.load_classifier()
+
+    def share(*how):
+        words = "in the style of vermeer"
+        return evaluate.draws_what_it_leans_to(pipe, judge, words, 32, *how, seed=8)
+
+    assert 0.15 <= share(1.0).mean() <= 0.6
+    assert share(7.5).mean() >= 0.85
+    assert share(7.5, "blue").mean() <= 0.25
