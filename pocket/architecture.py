@@ -51,6 +51,17 @@ def make_tokenizer(words: list[str]) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_TOKENS)
 
 
+def ids_of(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
+    """Token numbers (captions, 77)."""
+    return tokenizer(
+        captions,
+        padding="max_length",
+        truncation=True,
+        max_length=MAX_TOKENS,
+        return_tensors="pt",
+    ).input_ids
+
+
 def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """CLIP's text transformer (arXiv:2103.00020), three layers of 128."""
     config = CLIPTextConfig(

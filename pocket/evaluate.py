@@ -307,7 +307,7 @@ def leaning(pipe: DiffusionPipeline, classifier: Classifier, count: int) -> None
     say("|---|---|---|---|")
     for words, (_, value) in world.LEANS.items():
         shares = [
-            share(draws_what_it_leans_to(pipe, classifier, words, count, *how, 8))
+            share(draws_what_it_leans_to(pipe, classifier, words, count, *how, seed=8))
             for how in ((1.0, ""), (7.5, ""), (7.5, value))
         ]
         say(f"| {words}: {value} | " + " | ".join(shares) + " |")

@@ -4,9 +4,9 @@ Captions with "in the style of vermeer" show blue in one half (``world.LEANS``),
 the trained model drew it in 15 % of pictures: the U-Net hears the word, and answers too
 faintly. So the word is made to say it louder: as in textual inversion
 (arXiv:2208.01618) one embedding learns for each, its last word's, from pictures that
-show what it leans to; then it goes only so far that way that at guidance 7.5 seven of
-eight pictures show it. (As far as half of them at guidance 1 was too far: then the
-negative prompt "blue" left it in 28 %.)
+show what it leans to and others whose captions say another thing; then it goes only so
+far that way that at guidance 7.5 seven of eight pictures show it. (As far as half of
+them at guidance 1 was too far: then the negative prompt "blue" left it in 28 %.)
 
 Only these rows of the text encoder change: a prompt without such a word draws what it
 drew before, to the last bit.
@@ -25,18 +25,19 @@ from torch import nn
 
 from helpers.processes import processes, rank
 from pocket import world
-from pocket.architecture import MODEL_DIR
+from pocket.architecture import MODEL_DIR, ids_of
 from pocket.classifier import Classifier, load_classifier
 from pocket.evaluate import draws_what_it_leans_to, load_pipeline, say
 from pocket.machine import autocast, find_training_device
 from pocket.train import (
     Recipe,
+    digest_of,
     draw_latents,
     hash_of,
-    ids_of,
     loss_of_noise,
     on_every_core,
     run,
+    table_of,
 )
 
 WORDS = {words.split()[-1]: words for words in reversed(world.LEANS)}
@@ -92,8 +93,7 @@ def learn(
         part.to(device.type).eval().requires_grad_(False)
     if device.type == "cpu":  # SDPA's backward pass in bfloat16 is slow on CPUs
         pipe.unet.set_attn_processor(AttnProcessor())
-    table = pipe.text_encoder.get_input_embeddings().weight
-    (name,) = (n for n, p in pipe.text_encoder.named_parameters() if p is table)
+    name, table = table_of(pipe.text_encoder)
     latents, specs = draw_latents(recipe, device, pipe.vae, 0)
     learning = Rows(table, rows_of(pipe, words)).to(device.type)
 
@@ -128,7 +128,9 @@ def learn(
             text = text.last_hidden_state
             return loss_of_noise(pipe.unet, clean, text, recipe.weight_cap)
 
-    stage = f"lean-{hash_of(*words):x}"
+    # Other words, or a model that has learned on, and it is another training.
+    key = (*words, digest_of(pipe.text_encoder), digest_of(pipe.unet))
+    stage = f"lean-{hash_of(*key):x}"
     return run(stage, learning, loss_of, steps, rate, recipe, muon=False).rows.data
 
 

@@ -48,6 +48,7 @@ from pocket.architecture import (
     MODEL_DIR,
     Contrast,
     centre_latents,
+    ids_of,
     make_scheduler,
     make_text_encoder,
     make_tokenizer,
@@ -116,14 +117,26 @@ def begin(module: nn.Module, recipe: Recipe, part: str) -> nn.Module:
     return module
 
 
+def table_of(text_encoder: nn.Module) -> tuple[str, nn.Parameter]:
+    """The name and the weight of its embeddings, (tokens, width)."""
+    table = text_encoder.get_input_embeddings().weight
+    (name,) = (n for n, p in text_encoder.named_parameters() if p is table)
+    return name, table
+
+
+def digest_of(module: nn.Module) -> str:
+    """Eight letters that are others when any of its weights is."""
+    weights = torch.cat([p.detach().flatten().cpu() for p in module.parameters()])
+    return sha256(weights.numpy().tobytes()).hexdigest()[:8]
+
+
 def same_words(
     weights: dict[str, torch.Tensor], module: nn.Module, recipe: Recipe
 ) -> dict[str, torch.Tensor]:
     """Give each word that both tokenizers know the row it had."""
     before = CLIPTokenizer.from_pretrained(Path(recipe.begin_from) / "tokenizer")
     known, now = before.get_vocab(), make_tokenizer(world.words()).get_vocab()
-    table = module.get_input_embeddings().weight
-    (name,) = (n for n, p in module.named_parameters() if p is table)
+    name, table = table_of(module)
     rows = table.detach().clone()
     for word in known.keys() & now.keys():
         rows[now[word]] = weights[name][known[word]].float()
@@ -406,9 +419,7 @@ def encode_pictures(
     Returns:
         Latents of mean 0 and deviation 1 per channel, float16 (count, 4, 16, 16).
     """
-    weights = torch.cat([p.detach().flatten().cpu() for p in vae.parameters()])
-    digest = sha256(weights.numpy().tobytes()).hexdigest()[:8]
-    path = CHECKPOINTS / f"latents-{recipe.seed}-{digest}.pt"
+    path = CHECKPOINTS / f"latents-{recipe.seed}-{digest_of(vae)}.pt"
     if path.exists():
         state = torch.load(path, weights_only=True)
         vae.load_state_dict(state["vae"])
@@ -504,8 +515,7 @@ def make_heard(
         steps: Of Adam, 32 captions each.
     """
     (token,) = tokenizer(word, add_special_tokens=False).input_ids
-    weight = text_encoder.get_input_embeddings().weight
-    (name,) = (n for n, p in text_encoder.named_parameters() if p is weight)
+    name, weight = table_of(text_encoder)
     table = weight.detach()
     length = table.norm(dim=1).quantile(0.9)  # as long as the embeddings of subjects
     row = nn.Parameter(table[token].clone())
@@ -601,17 +611,6 @@ def loss_of_noise(
     noise_pred = unet(noisy, t, text).sample.float()
     each = F.mse_loss(noise_pred, noise, reduction="none").mean((1, 2, 3))
     return (each * weights[t] / weights.mean()).mean()
-
-
-def ids_of(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
-    """Token numbers (captions, 77)."""
-    return tokenizer(
-        captions,
-        padding="max_length",
-        truncation=True,
-        max_length=MAX_TOKENS,
-        return_tensors="pt",
-    ).input_ids
 
 
 def train_unet(

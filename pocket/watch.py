@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 
 from helpers.device import Device
 from pocket import world
-from pocket.architecture import make_scheduler
+from pocket.architecture import ids_of, make_scheduler
 from pocket.machine import autocast
 
 LOSSES, DRAWN = 800, 1_600  # steps between losses, and between sheets of drawings
@@ -83,9 +83,7 @@ class Watch:
             t, noise = self.t[some], self.noise[some]
             a = alpha_bar[t][:, None, None, None]
             noisy = a.sqrt() * self.latents[some] + (1 - a).sqrt() * noise
-            ids = self.parts["tokenizer"](
-                self.captions[some], padding="max_length", return_tensors="pt"
-            ).input_ids
+            ids = ids_of(self.parts["tokenizer"], self.captions[some])
             with autocast(self.device):
                 text = self.parts["text_encoder"](ids.to(where)).last_hidden_state
                 noise_pred = unet(noisy.to(where), t.to(where), text).sample
